@@ -1,0 +1,25 @@
+import { defineConfig } from "vitest/config";
+
+// The suffix of a test file says what it needs: nothing (unit), real Postgres and Redis (live), or those and a seeded
+// schedule of crashes (sim).
+const exclude = ["**/node_modules/**", "**/.next/**", "**/.drawdown/**"];
+
+const withServers = {
+  globalSetup: ["./vitest.live-setup.ts"],
+  // Each file has servers and databases of its own. Two at a time is what two cores carry without upsetting deadlines.
+  maxWorkers: 2,
+  testTimeout: 30_000,
+  hookTimeout: 60_000,
+  teardownTimeout: 60_000,
+};
+
+export default defineConfig({
+  test: {
+    pool: "forks",
+    projects: [
+      { test: { name: "unit", include: ["**/*.unit.test.ts"], exclude, testTimeout: 15_000 } },
+      { test: { name: "live", include: ["**/*.live.test.ts"], exclude, ...withServers } },
+      { test: { name: "sim", include: ["**/*.sim.test.ts"], exclude, ...withServers, testTimeout: 120_000 } },
+    ],
+  },
+});
