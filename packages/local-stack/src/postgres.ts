@@ -9,7 +9,7 @@ import { freePort, portIsFree } from "./free-port.ts";
 import { livingOwner, recordOwner } from "./owner.ts";
 import { findPostgresBinaries, type PostgresBinaries } from "./postgres-binaries.ts";
 import { choosePostgresUser, giveTo, type PostgresUser } from "./postgres-user.ts";
-import { isAlive, type StopStep, stopProcess, worksIn } from "./processes.ts";
+import { type StopStep, stopProcess, worksIn } from "./processes.ts";
 import { type ServerProcess, startServerProcess } from "./server-process.ts";
 import { waitFor } from "./wait-for.ts";
 
@@ -104,7 +104,7 @@ async function removeLeftOver(dir: string, data: string, progress: (line: string
 async function leftOverPid(data: string): Promise<number | undefined> {
   const file = await readFile(join(data, "postmaster.pid"), "utf8").catch(() => "");
   const pid = Number.parseInt(file, 10);
-  return pid > 0 && isAlive(pid) && (await worksIn(pid, await realpath(data))) ? pid : undefined;
+  return pid > 0 && (await worksIn(pid, await realpath(data))) ? pid : undefined;
 }
 
 async function readOrMakePassword(dir: string): Promise<string> {

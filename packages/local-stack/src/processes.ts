@@ -7,15 +7,6 @@ import { waitFor } from "./wait-for.ts";
 
 const run = promisify(execFile);
 
-export function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
-}
-
 /** Sends a signal; a process that is gone is no error. */
 export function signalProcess(pid: number, signal: NodeJS.Signals): void {
   try {
@@ -38,6 +29,11 @@ export async function startTimeOf(pid: number): Promise<string | undefined> {
   }
 }
 
+/** Whether it still runs; one that ended and that nobody asked about yet (a zombie) does not. */
+export async function isAlive(pid: number): Promise<boolean> {
+  return (await startTimeOf(pid)) !== undefined;
+}
+
 /** Whether the process works in this folder: Postgres and Redis both change into their data folder and stay there. */
 export async function worksIn(pid: number, dir: string): Promise<boolean> {
   try {
@@ -55,7 +51,7 @@ export async function stopProcess(pid: number, steps: readonly StopStep[]): Prom
   for (const { signal, waitMs } of steps) {
     signalProcess(pid, signal);
     try {
-      await waitFor(async () => (await startTimeOf(pid)) === undefined, {
+      await waitFor(async () => !(await isAlive(pid)), {
         timeoutMs: waitMs,
         what: `process ${pid} to end`,
         intervalMs: 10,

@@ -11,7 +11,7 @@ import { installerEnvironment, searchPath } from "./config.ts";
 
 const PROGRAMS = ["redis-server", "valkey-server"];
 const USUAL_FOLDERS = [
-  ...["/usr/bin", "/usr/local/bin", "/usr/sbin", "/usr/local/sbin", "/opt/homebrew/bin"],
+  ...["/usr/bin", "/usr/local/bin", "/usr/sbin", "/usr/local/sbin", "/opt/homebrew/bin", "/sbin", "/bin"],
   ...["/opt/homebrew/opt/redis/bin", "/opt/homebrew/opt/valkey/bin", "/home/linuxbrew/.linuxbrew/bin"],
 ];
 const OLDEST = 7;
@@ -50,15 +50,21 @@ const INSTALLERS: readonly Installer[] = [
   { manager: "brew", packageName: "redis", script: "brew install redis", asRoot: false },
 ];
 
+export type EnsureOptions = {
+  onProgress: (line: string) => void;
+  /** Where programs are looked for, package managers too: PATH and the usual folders. */
+  folders?: readonly string[];
+};
+
 /**
  * The path of a Redis (7.0 or newer) or Valkey server, installed first when there is none. `onProgress` gets what the
  * package manager says, line by line. Throws an error that names the package when it cannot be installed.
  */
-export async function ensureRedisServer({ onProgress }: { onProgress: (line: string) => void }): Promise<string> {
-  const { found, tooOld } = await findRedisServer();
+export async function ensureRedisServer({ onProgress, folders = usualFolders() }: EnsureOptions): Promise<string> {
+  const { found, tooOld } = await findRedisServer(folders);
   if (found !== undefined) return found;
   const problem = tooOld ?? "There is no redis-server (or valkey-server) on this machine";
-  const installer = await findInstaller();
+  const installer = await findInstaller(folders);
   if (installer === undefined) {
     throw new Error(
       `${problem}, and no package manager that could install one (apt-get, dnf, apk, brew). ` +
@@ -69,17 +75,22 @@ export async function ensureRedisServer({ onProgress }: { onProgress: (line: str
   const privileges = installer.asRoot && process.getuid?.() !== 0 ? await sudo() : [];
   if (privileges === undefined) throw new Error(`${problem}, and installing one needs root. ${byHand}`);
   onProgress(`installing Redis: package ${installer.packageName} through ${installer.manager}`);
-  const said = await runScript([...privileges, "sh", "-c", installer.script], onProgress);
-  const after = await findRedisServer();
+  const script = [...privileges, "/bin/sh", "-c", installer.script];
+  const said = await runScript(script, { onProgress, folders });
+  const after = await findRedisServer(folders);
   if (after.found !== undefined) return after.found;
   throw new Error(
     `${after.tooOld ?? problem}, and ${installer.manager} did not install a fitting one. ${byHand}\n${said.slice(-8).join("\n")}`,
   );
 }
 
-async function findRedisServer(): Promise<{ found?: string; tooOld?: string }> {
+function usualFolders(): string[] {
+  return [...new Set([...searchPath(), ...USUAL_FOLDERS])];
+}
+
+async function findRedisServer(folders: readonly string[]): Promise<{ found?: string; tooOld?: string }> {
   let tooOld: string | undefined;
-  for (const folder of new Set([...searchPath(), ...USUAL_FOLDERS])) {
+  for (const folder of folders) {
     for (const program of PROGRAMS) {
       const path = join(folder, program);
       const version = (await isExecutable(path)) ? await majorVersion(path) : undefined;
@@ -98,9 +109,9 @@ async function majorVersion(path: string): Promise<number | undefined> {
   return major === undefined ? undefined : Number(major);
 }
 
-async function findInstaller(): Promise<Installer | undefined> {
+async function findInstaller(folders: readonly string[]): Promise<Installer | undefined> {
   for (const installer of INSTALLERS) {
-    for (const folder of new Set([...searchPath(), ...USUAL_FOLDERS])) {
+    for (const folder of folders) {
       if (await isExecutable(join(folder, installer.manager))) return installer;
     }
   }
@@ -116,14 +127,15 @@ async function sudo(): Promise<readonly string[] | undefined> {
   );
 }
 
-async function runScript(command: readonly string[], onProgress: (line: string) => void): Promise<string[]> {
-  const [program = "sh", ...args] = command;
-  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], env: installerEnvironment() });
+async function runScript(command: readonly string[], options: Required<EnsureOptions>): Promise<string[]> {
+  const [program = "/bin/sh", ...args] = command;
+  const env = { ...installerEnvironment(), PATH: options.folders.join(":") };
+  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], env });
   const said: string[] = [];
   for (const stream of [child.stdout, child.stderr]) {
     createInterface({ input: stream }).on("line", (line) => {
       said.push(line);
-      onProgress(line);
+      options.onProgress(line);
     });
   }
   await once(child, "close");

@@ -4,7 +4,7 @@ import { Redis } from "ioredis";
 import { freePort, portIsFree } from "./free-port.ts";
 import { livingOwner, recordOwner } from "./owner.ts";
 import type { RunningServer } from "./postgres.ts";
-import { isAlive, type StopStep, stopProcess, worksIn } from "./processes.ts";
+import { type StopStep, stopProcess, worksIn } from "./processes.ts";
 import { ensureRedisServer } from "./redis-server.ts";
 import { type ServerProcess, startServerProcess } from "./server-process.ts";
 import { waitFor } from "./wait-for.ts";
@@ -75,7 +75,7 @@ async function removeLeftOver(dir: string, progress: (line: string) => void): Pr
 
 async function leftOverPid(dir: string): Promise<number | undefined> {
   const pid = Number.parseInt(await readFile(join(dir, "redis.pid"), "utf8").catch(() => ""), 10);
-  return pid > 0 && isAlive(pid) && (await worksIn(pid, await realpath(dir))) ? pid : undefined;
+  return pid > 0 && (await worksIn(pid, await realpath(dir))) ? pid : undefined;
 }
 
 // Between finding a free port and binding it another program may take it: another one is tried then.
