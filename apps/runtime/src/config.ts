@@ -1,0 +1,249 @@
+/**
+ * The one place of this app that reads the environment. All of it is checked at once: one message lists every problem. What
+ * `npm start` wrote to `.drawdown/stack.json` stands in for an unset DATABASE_URL and REDIS_URL, so that a command needs no settings
+ * to talk to the stack that runs in this checkout.
+ */
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { z } from "zod";
+import { Problem } from "./problem.ts";
+
+/** What a command cannot work without. */
+export type Need = "database" | "redis";
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+const stackFile = fileURLToPath(new URL("../../../.drawdown/stack.json", import.meta.url));
+
+const port = (fallback: number) => whole(fallback, 1, 65_535);
+
+function whole(fallback: number, least: number, most: number) {
+  return z
+    .string()
+    .regex(/^\d{1,15}$/, "must be a whole number")
+    .transform(Number)
+    .pipe(z.number().min(least, `must be at least ${least}`).max(most, `must be at most ${most}`))
+    .default(fallback);
+}
+
+function url(...protocols: string[]) {
+  const expected = `must be a URL beginning with ${protocols.map((protocol) => `${protocol}//`).join(" or ")}`;
+  return z.string().refine((text) => protocols.includes(URL.parse(text)?.protocol ?? ""), expected);
+}
+
+const node = /^[^\s:,]+:\d{1,5}$/;
+const clusterNodes = z
+  .string()
+  .transform((text) => text.split(",").map((part) => part.trim()))
+  .refine((nodes) => nodes.every((part) => node.test(part)), "must be host:port, separated by commas");
+
+const alertLevels = z
+  .string()
+  .transform((text) => text.split(",").map((part) => part.trim()))
+  .pipe(
+    z.array(z.enum(["info", "warning", "critical"], "must be some of info, warning, critical, separated by commas")),
+  )
+  .default(["warning", "critical"]);
+
+const settings = z.object({
+  DATABASE_URL: url("postgres:", "postgresql:").optional(),
+  TEST_DATABASE_URL: url("postgres:", "postgresql:").optional(),
+  REDIS_URL: url("redis:", "rediss:").optional(),
+  REDIS_CLUSTER_NODES: clusterNodes.optional(),
+  NUM_SHARDS: whole(16, 1, 16_384),
+  GATEWAY_PORT: port(4000),
+  CONSOLE_PORT: port(3000),
+  LISTEN_HOST: z.string().default("127.0.0.1"),
+  LOG_LEVEL: z.enum(["fatal", "error", "warn", "info", "debug", "trace", "silent"]).default("info"),
+  ALERT_WEBHOOK_URL: url("http:", "https:").optional(),
+  ALERT_WEBHOOK_SECRET: z.string().optional(),
+  ALERT_LEVELS: alertLevels,
+  ALERT_BACKLOG: whole(50_000, 1, 1e12),
+  ALERT_SHARD_IMBALANCE: whole(10, 2, 1e6),
+  DRAWDOWN_ADMIN_EMAIL: z.email("must be an e-mail address").optional(),
+  DRAWDOWN_ADMIN_PASSWORD: z.string().min(8, "must have at least 8 characters").optional(),
+  REQUEST_ID_TTL_MINUTES: whole(60, 1, 10_080),
+  CONSUMER_NAME: z
+    .string()
+    .regex(/^[\w.:-]{1,128}$/, "must be letters, digits and . : _ - only")
+    .optional(),
+  CONSUMER_BATCH_SIZE: whole(1_000, 1, 10_000),
+  CONSUMER_BLOCK_TIME_MS: whole(5_000, 10, 60_000),
+  CONSUMER_MAX_RETRIES: whole(3, 1, 100),
+  CONSUMER_RETRY_DELAY_MS: whole(1_000, 1, 60_000),
+  CLEANUP_INTERVAL_MINUTES: whole(60, 1, 10_080),
+  CLEANUP_FIRST_DELAY_MINUTES: whole(30, 0, 10_080),
+  CLEANUP_MAX_AGE_HOURS: whole(24, 1, 8_760),
+  CLEANUP_BATCH_SIZE: whole(1_000, 1, 100_000),
+  MONITOR_INTERVAL_MINUTES: whole(5, 1, 1_440),
+});
+
+export type Config = Readonly<{
+  /** Empty only when the command said that it needs none. */
+  databaseUrl: string;
+  redis: Readonly<{ redisUrl: string } | { clusterNodes: readonly string[] }>;
+  numShards: number;
+  gatewayPort: number;
+  consolePort: number;
+  listenHost: string;
+  logLevel: z.infer<typeof settings>["LOG_LEVEL"];
+  alerts: Readonly<{
+    webhookUrl: string | undefined;
+    webhookSecret: string | undefined;
+    levels: readonly ("info" | "warning" | "critical")[];
+    backlog: number;
+    shardImbalance: number;
+  }>;
+  admin: Readonly<{ email: string; password: string }> | undefined;
+  requestTtlMs: number;
+  consumer: Readonly<{
+    /** Undefined: the worker takes one of its own. */
+    name: string | undefined;
+    batchSize: number;
+    blockTimeMs: number;
+    maxRetries: number;
+    retryDelayMs: number;
+  }>;
+  cleanup: Readonly<{ intervalMs: number; firstDelayMs: number; maxAgeMs: number; batchSize: number }>;
+  monitorIntervalMs: number;
+  /** Every secret value that is known here, for the log to leave out. */
+  secrets: readonly string[];
+}>;
+
+/** Reads and checks everything. Throws a `Problem` that names every setting that is wrong or missing. */
+export function readConfig(
+  needs: readonly Need[],
+  environment: Environment = process.env,
+  stackPath: string = stackFile,
+): Config {
+  const given = Object.fromEntries(
+    Object.entries(environment).filter(([, value]) => value !== undefined && value !== ""),
+  );
+  const parsed = settings.safeParse(given);
+  const problems = parsed.success
+    ? []
+    : parsed.error.issues.map((issue) => `${String(issue.path[0])} ${issue.message}`);
+  if (given["REDIS_URL"] !== undefined && given["REDIS_CLUSTER_NODES"] !== undefined) {
+    problems.push("REDIS_URL and REDIS_CLUSTER_NODES exclude each other: set one of them");
+  }
+  if ((given["DRAWDOWN_ADMIN_EMAIL"] === undefined) !== (given["DRAWDOWN_ADMIN_PASSWORD"] === undefined)) {
+    problems.push("DRAWDOWN_ADMIN_EMAIL and DRAWDOWN_ADMIN_PASSWORD belong together: set both or neither");
+  }
+  const stores = findStores(given, needs, stackPath, problems);
+  if (!parsed.success || problems.length > 0) {
+    throw new Problem(`The settings cannot be used:\n${problems.map((problem) => `  - ${problem}`).join("\n")}`);
+  }
+  return freeze(parsed.data, stores, secretsOf({ ...given, ...stores }));
+}
+
+type Stores = { databaseUrl: string; redisUrl: string };
+
+/** A running stack stands in only where it is sure to be the same one: a named database is never paired with another's Redis. */
+function findStores(
+  given: Record<string, string | undefined>,
+  needs: readonly Need[],
+  stackPath: string,
+  problems: string[],
+): Stores {
+  const [database, redis] = [given["DATABASE_URL"], given["REDIS_URL"]];
+  const clustered = given["REDIS_CLUSTER_NODES"] !== undefined;
+  const found: Stores = { databaseUrl: database ?? "", redisUrl: redis ?? "" };
+  const missing = { database: database === undefined, redis: redis === undefined && !clustered };
+  if (!missing.database && !missing.redis) return found;
+  const stack = readStack(stackPath);
+  const same =
+    stack !== undefined &&
+    !clustered &&
+    (database === undefined || database === stack.databaseUrl) &&
+    (redis === undefined || redis === stack.redisUrl);
+  if (same) return stack;
+  const hint =
+    stack === undefined ? ": set it, or run `npm start` in this checkout" : " and belongs to no running stack";
+  if (needs.includes("database") && missing.database) problems.push(`DATABASE_URL is not set${hint}`);
+  if (needs.includes("redis") && missing.redis) problems.push(`REDIS_URL is not set${hint}`);
+  return found;
+}
+
+function readStack(path: string): Stores | undefined {
+  try {
+    const stack = z
+      .object({ databaseUrl: z.string(), redisUrl: z.string() })
+      .safeParse(JSON.parse(readFileSync(path, "utf8")));
+    return stack.success ? stack.data : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+const minuteMs = 60_000;
+
+function freeze(data: z.infer<typeof settings>, stores: Stores, secrets: string[]): Config {
+  const { DRAWDOWN_ADMIN_EMAIL: email, DRAWDOWN_ADMIN_PASSWORD: password } = data;
+  return Object.freeze({
+    databaseUrl: stores.databaseUrl,
+    redis: Object.freeze(
+      data.REDIS_CLUSTER_NODES === undefined
+        ? { redisUrl: stores.redisUrl }
+        : { clusterNodes: Object.freeze(data.REDIS_CLUSTER_NODES) },
+    ),
+    numShards: data.NUM_SHARDS,
+    gatewayPort: data.GATEWAY_PORT,
+    consolePort: data.CONSOLE_PORT,
+    listenHost: data.LISTEN_HOST,
+    logLevel: data.LOG_LEVEL,
+    alerts: Object.freeze({
+      webhookUrl: data.ALERT_WEBHOOK_URL,
+      webhookSecret: data.ALERT_WEBHOOK_SECRET,
+      levels: Object.freeze(data.ALERT_LEVELS),
+      backlog: data.ALERT_BACKLOG,
+      shardImbalance: data.ALERT_SHARD_IMBALANCE,
+    }),
+    admin: email === undefined || password === undefined ? undefined : Object.freeze({ email, password }),
+    requestTtlMs: data.REQUEST_ID_TTL_MINUTES * minuteMs,
+    consumer: Object.freeze({
+      name: data.CONSUMER_NAME,
+      batchSize: data.CONSUMER_BATCH_SIZE,
+      blockTimeMs: data.CONSUMER_BLOCK_TIME_MS,
+      maxRetries: data.CONSUMER_MAX_RETRIES,
+      retryDelayMs: data.CONSUMER_RETRY_DELAY_MS,
+    }),
+    cleanup: Object.freeze({
+      intervalMs: data.CLEANUP_INTERVAL_MINUTES * minuteMs,
+      firstDelayMs: data.CLEANUP_FIRST_DELAY_MINUTES * minuteMs,
+      maxAgeMs: data.CLEANUP_MAX_AGE_HOURS * 60 * minuteMs,
+      batchSize: data.CLEANUP_BATCH_SIZE,
+    }),
+    monitorIntervalMs: data.MONITOR_INTERVAL_MINUTES * minuteMs,
+    secrets: Object.freeze(secrets),
+  });
+}
+
+const secretName = /(_KEY|_SECRET|_TOKEN|PASSWORD)$/;
+
+/** Values of variables that are named like a secret, and the passwords inside of URLs, as written and decoded. */
+function secretsOf(given: Record<string, string | undefined>): string[] {
+  const found = new Set<string>();
+  for (const [name, value] of Object.entries(given)) {
+    if (value === undefined) continue;
+    if (secretName.test(name)) found.add(value);
+    const password = value.includes("://") ? URL.parse(value)?.password : undefined;
+    if (!password) continue;
+    found.add(password);
+    try {
+      found.add(decodeURIComponent(password));
+    } catch {
+      // Not percent-encoded after all: the written form is the password.
+    }
+  }
+  return [...found];
+}
+
+/** The key that a provider's row names (`provider.api_key_env`). It is read at each use, so that nothing keeps a copy. */
+export function providerKey(name: string, environment: Environment = process.env): string | undefined {
+  return environment[name] || undefined;
+}
+
+/** The environment for a process of ours that is started from here. */
+export function childEnvironment(changes: Record<string, string>): Record<string, string | undefined> {
+  return { ...process.env, ...changes };
+}

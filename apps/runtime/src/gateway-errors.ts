@@ -1,0 +1,119 @@
+/**
+ * Every refusal of the gateway, OpenAI-shaped: `{"error":{"message","type","param","code",…}}`. The two tables below are the one place
+ * where an outcome of billing becomes an HTTP answer; they do not compile until they know every code and every reason.
+ */
+import { BillingError, type BillingErrorCode, formatUnits, type Refusal } from "@drawdown/billing";
+
+export type GatewayErrorCode =
+  | "invalid_api_key"
+  | "insufficient_balance"
+  | "account_frozen"
+  | "model_not_priced"
+  | "not_found"
+  | "idempotency_conflict"
+  | "body_too_large"
+  | "invalid_request"
+  | "internal_error"
+  | "upstream_error"
+  | "billing_unavailable";
+
+type HttpAnswer = { status: number; type: string; headers?: Record<string, string> };
+
+/** The official clients retry a 409 by themselves, and some a 402: asking again cannot help until something else changes. */
+const doNotRetry = { "x-should-retry": "false" };
+const retryAfterSeconds = "1";
+
+const answers: Record<GatewayErrorCode, HttpAnswer> = {
+  invalid_api_key: { status: 401, type: "invalid_request_error" },
+  insufficient_balance: { status: 402, type: "insufficient_quota", headers: doNotRetry },
+  account_frozen: { status: 403, type: "permission_error" },
+  model_not_priced: { status: 404, type: "invalid_request_error" },
+  not_found: { status: 404, type: "invalid_request_error" },
+  idempotency_conflict: { status: 409, type: "invalid_request_error", headers: doNotRetry },
+  body_too_large: { status: 413, type: "invalid_request_error" },
+  invalid_request: { status: 422, type: "invalid_request_error" },
+  internal_error: { status: 500, type: "server_error" },
+  upstream_error: { status: 502, type: "upstream_error" },
+  billing_unavailable: { status: 503, type: "server_error", headers: { "retry-after": retryAfterSeconds } },
+};
+
+const codeOfBillingError: Record<BillingErrorCode, GatewayErrorCode> = {
+  redis_unavailable: "billing_unavailable",
+  postgres_unavailable: "billing_unavailable",
+  fenced: "billing_unavailable",
+  redis_memory: "billing_unavailable",
+  config: "billing_unavailable",
+  invalid_amount: "invalid_request",
+  invalid_request: "invalid_request",
+  model_not_priced: "model_not_priced",
+};
+
+const codeOfRefusal: Record<Refusal["reason"], GatewayErrorCode> = {
+  insufficient_balance: "insufficient_balance",
+  account_frozen: "account_frozen",
+  // A price in another currency than the account's is no price.
+  currency_mismatch: "model_not_priced",
+};
+
+/** An answer that is not 2xx. `fields` stand beside message, type and code; `headers` beside those of the code. */
+export class GatewayError extends Error {
+  readonly code: GatewayErrorCode;
+  readonly fields: Record<string, string>;
+  readonly headers: Record<string, string>;
+
+  constructor(
+    code: GatewayErrorCode,
+    message: string,
+    more: { fields?: Record<string, string>; headers?: Record<string, string>; cause?: unknown } = {},
+  ) {
+    super(message, { cause: more.cause });
+    this.name = "GatewayError";
+    this.code = code;
+    this.fields = more.fields ?? {};
+    this.headers = more.headers ?? {};
+  }
+}
+
+/** What a refused charge is answered. Amounts are decimal strings of units. */
+export function refusalError(refusal: Refusal): GatewayError {
+  const code = codeOfRefusal[refusal.reason];
+  if (code === "account_frozen") return new GatewayError(code, "The account is frozen. Nothing was charged.");
+  if (code === "model_not_priced") {
+    return new GatewayError(code, "The model has no price in the account's currency. Nothing was charged.");
+  }
+  const [available, required] = [formatUnits(refusal.availableNanos), formatUnits(refusal.requiredNanos)];
+  return new GatewayError(
+    code,
+    `The balance does not cover this request: ${required} may be needed, ${available} is available. Nothing was charged.`,
+    {
+      fields: { balance: formatUnits(refusal.balanceNanos), held: formatUnits(refusal.heldNanos), available, required },
+    },
+  );
+}
+
+export type ErrorReply = { status: number; headers: Record<string, string>; body: Record<string, unknown> };
+
+/** Any thrown value as an answer. `path` decides the shape: under /v1/messages, Anthropic's `"type":"error"` stands beside it. */
+export function errorReply(thrown: unknown, path: string): ErrorReply {
+  const error = asGatewayError(thrown);
+  const { status, type, headers } = answers[error.code];
+  const body = { error: { message: error.message, type, param: null, code: error.code, ...error.fields } };
+  return {
+    status,
+    headers: { ...headers, ...error.headers },
+    body: path.startsWith("/v1/messages") ? { type: "error", ...body } : body,
+  };
+}
+
+function asGatewayError(thrown: unknown): GatewayError {
+  if (thrown instanceof GatewayError) return thrown;
+  if (thrown instanceof BillingError) {
+    return new GatewayError(codeOfBillingError[thrown.code], thrown.publicMessage, { cause: thrown });
+  }
+  const status = (thrown as { statusCode?: unknown }).statusCode;
+  if (status === 413) return new GatewayError("body_too_large", "The body is larger than this gateway accepts.");
+  if (typeof status === "number" && status >= 400 && status < 500) {
+    return new GatewayError("invalid_request", "The request cannot be read.", { cause: thrown });
+  }
+  return new GatewayError("internal_error", "The gateway failed unexpectedly.", { cause: thrown });
+}
