@@ -20,6 +20,27 @@ export type PriceTier = {
   output_price?: string;
 };
 
+/** Prices of parts of input and output that few models price apart. Decimal strings as in a tier; absent: as the whole. */
+export type DetailPrices = {
+  input_audio_price?: string;
+  cached_input_audio_price?: string;
+  output_audio_price?: string;
+  input_image_price?: string;
+  cached_input_image_price?: string;
+  output_image_price?: string;
+  output_reasoning_price?: string;
+};
+
+/** Which other names mean the row's model: aliases and dated snapshots. Without case, except `regex` (against lower case). */
+export type MatchClause =
+  | { equals: string }
+  | { starts_with: string }
+  | { ends_with: string }
+  | { contains: string }
+  | { regex: string }
+  | { or: MatchClause[] }
+  | { and: MatchClause[] };
+
 export const provider = data.table(
   "provider",
   {
@@ -57,7 +78,10 @@ export const modelPrice = data.table(
     cacheWrite1hPrice: price("cache_write_1h_price"),
     outputPrice: price("output_price"),
     requestPrice: price("request_price"),
+    detailPrices: jsonb("detail_prices").$type<DetailPrices>(),
     tiers: jsonb("tiers").$type<PriceTier[]>(),
+    /** Null: the model's own name alone. */
+    match: jsonb("match").$type<MatchClause>(),
     validFrom: moment("valid_from").notNull().default(sql`'1970-01-01T00:00:00Z'`),
     /** Hours of the day in UTC in which the row holds, from start to before end; start after end goes over midnight. Both or neither. */
     windowStart: time("window_start"),
@@ -96,6 +120,14 @@ export const modelPrice = data.table(
     check(
       "model_price_tiers_check",
       sql`tiers is null or jsonb_typeof(tiers) = 'array' and price_model = 'per_input_output' and not jsonb_path_exists(tiers, '$[*] ? (!exists(@.above_input_tokens ? (@.type() == "number" && @ >= 0)))') and not jsonb_path_exists(tiers, '$[*].keyvalue() ? (@.key like_regex "_price$" && (@.value.type() != "string" || !(@.value like_regex "^[0-9]{1,6}([.][0-9]{1,12})?$")))')`,
+    ),
+    check(
+      "model_price_detail_prices_check",
+      sql`detail_prices is null or jsonb_typeof(detail_prices) = 'object' and price_model = 'per_input_output' and not jsonb_path_exists(detail_prices, '$.keyvalue() ? (!(@.key like_regex "_price$") || @.value.type() != "string" || !(@.value like_regex "^[0-9]{1,6}([.][0-9]{1,12})?$"))')`,
+    ),
+    check(
+      "model_price_match_check",
+      sql`match is null or jsonb_typeof(match) = 'object' and match ?| array['equals', 'starts_with', 'ends_with', 'contains', 'regex', 'or', 'and']`,
     ),
   ],
 );

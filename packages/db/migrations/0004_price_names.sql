@@ -1,0 +1,4 @@
+ALTER TABLE "data"."model_price" ADD COLUMN "detail_prices" jsonb;--> statement-breakpoint
+ALTER TABLE "data"."model_price" ADD COLUMN "match" jsonb;--> statement-breakpoint
+ALTER TABLE "data"."model_price" ADD CONSTRAINT "model_price_detail_prices_check" CHECK (detail_prices is null or jsonb_typeof(detail_prices) = 'object' and price_model = 'per_input_output' and not jsonb_path_exists(detail_prices, '$.keyvalue() ? (!(@.key like_regex "_price$") || @.value.type() != "string" || !(@.value like_regex "^[0-9]{1,6}([.][0-9]{1,12})?$"))'));--> statement-breakpoint
+ALTER TABLE "data"."model_price" ADD CONSTRAINT "model_price_match_check" CHECK (match is null or jsonb_typeof(match) = 'object' and match ?| array['equals', 'starts_with', 'ends_with', 'contains', 'regex', 'or', 'and']);
