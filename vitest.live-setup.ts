@@ -3,5 +3,5 @@ import { startTestRun } from "@drawdown/local-stack";
 
 /** One Postgres with a migrated template for all live and simulation tests of this run. */
 export default function setup(): Promise<() => Promise<void>> {
-  return startTestRun({ migrate: async (url) => void (await migrate(url, {})) });
+  return startTestRun({ migrate: (url) => migrate(url) });
 }

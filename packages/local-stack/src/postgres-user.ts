@@ -60,7 +60,8 @@ function waysToBe(other: NamedUser, uid: number): PostgresUser[] {
 }
 
 async function works(user: PostgresUser, program: string): Promise<boolean> {
-  const [command = program, ...args] = [...user.prefix, program, "--version"];
+  const [command, ...args] = [...user.prefix, program, "--version"];
+  if (command === undefined) return false;
   const { uid, gid } = user;
   const identity = uid === undefined || gid === undefined ? {} : { uid, gid };
   return run(command, args, { cwd: "/", ...identity }).then(

@@ -1,0 +1,15 @@
+import { join } from "node:path";
+import type { NextConfig } from "next";
+
+// The workspace root, named because Next would otherwise guess it from lockfiles in folders above.
+const root = join(import.meta.dirname, "../..");
+
+const config: NextConfig = {
+  outputFileTracingRoot: root,
+  turbopack: { root },
+  poweredByHeader: false,
+  reactStrictMode: true,
+  devIndicators: false,
+};
+
+export default config;
