@@ -1,4 +1,22 @@
+// The door of packages/billing: what a gateway, a worker, the command line and the console call.
+export { type Balance, peekBalance, readBalance } from "./balance.ts";
+export { type Billing, type BillingOptions, closeBilling, openBilling } from "./billing.ts";
+export {
+  type ChargeFailure,
+  type ChargeOutcome,
+  type ChargeRequest,
+  charge,
+  chargeMany,
+  type Deduction,
+  findRequest,
+  type Refusal,
+} from "./charge.ts";
+export { type ConsumeOptions, type ConsumeSettings, consume, defaultConsumeSettings } from "./consume.ts";
+export { type ApplyCreditsOptions, applyCredit, applyCredits, type CreditOutcome, catchUpCredits } from "./credit.ts";
+export { decodeRaw, encodeRaw } from "./dead-letters.ts";
 export { BillingError, type BillingErrorCode, type BillingErrorOptions } from "./errors.ts";
+export { GROUP, shardOf, shardOfStream, streamKey } from "./keys.ts";
+export { loadAccount } from "./load.ts";
 export {
   formatPrice,
   formatUnits,
@@ -9,3 +27,16 @@ export {
   parseUnits,
   TOTAL_CREDITS_LIMIT_NANOS,
 } from "./money.ts";
+export { type Observe, type ObservePoint, unobserved } from "./observe.ts";
+export {
+  type AccountRef,
+  type AccountType,
+  type BalanceCheck,
+  decodeEntry,
+  type Entry,
+  type LinkEntry,
+  type RawEntry,
+  UnreadableEntry,
+  type UsageEntry,
+  type UsageSource,
+} from "./stream.ts";

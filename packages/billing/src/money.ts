@@ -16,6 +16,9 @@ export const TOTAL_CREDITS_LIMIT_NANOS = 9_000_000_000_000_000_000n;
 /** The largest number of either sign that any store of ours holds: Redis' integer commands end here. */
 const INT64_MAX = 9_223_372_036_854_775_807n;
 
+/** What a price column, `numeric(18,12)`, holds. */
+const MAX_PRICE_PICOS = 999_999_999_999_999_999n;
+
 const UNIT_DECIMALS = 9;
 const PRICE_DECIMALS = 12;
 const PICOS_PER_NANO = 1_000n;
@@ -51,33 +54,40 @@ export function formatUnits(nanos: bigint): string {
  * that would round to zero), and for what is above 999,999,999.999999999 after rounding. `-0.0` is zero.
  */
 export function parseCost(text: string): bigint {
-  if (typeof text !== "string" || text.length > MAX_TEXT_LENGTH) throw invalidAmount(text, "is not a cost");
-  const match = floatPattern.exec(text);
-  if (!match) throw invalidAmount(text, "is not a cost");
-  const [, sign, whole = "", fractionAfterWhole, bareFraction, exponent = "0"] = match;
-  const fraction = fractionAfterWhole ?? bareFraction ?? "";
-  const digits = BigInt(whole + fraction);
-  if (digits === 0n) return 0n;
-  if (sign === "-") throw invalidAmount(text, "is negative");
-  // The value in nanos is digits × 10^shift. Both ends are cut off before a power of ten is built from a hostile exponent.
-  const shift = Number(exponent) - fraction.length + UNIT_DECIMALS;
-  if (shift > MAX_TEXT_LENGTH) throw invalidAmount(text, "is above 999,999,999.999999999");
-  if (shift < -2 * MAX_TEXT_LENGTH) return 0n;
-  const nanos = shift >= 0 ? digits * 10n ** BigInt(shift) : divideHalfEven(digits, 10n ** BigInt(-shift));
+  const nanos = scaleFloatText(text, UNIT_DECIMALS);
   if (nanos > MAX_AMOUNT_NANOS) throw invalidAmount(text, "is above 999,999,999.999999999");
   return nanos;
 }
 
 /**
+ * A float's text times 10^decimals, exact and rounded half-even once; for sources of numbers that are not decimal strings.
+ * Throws `invalid_amount` for what is not the text of a finite, non-negative number of at most 64 characters.
+ */
+export function scaleFloatText(text: string, decimals: number): bigint {
+  const match = typeof text === "string" && text.length <= MAX_TEXT_LENGTH ? floatPattern.exec(text) : null;
+  if (!match) throw invalidAmount(text, "is not a number");
+  const [, sign, whole = "", fractionAfterWhole, bareFraction, exponent = "0"] = match;
+  const fraction = fractionAfterWhole ?? bareFraction ?? "";
+  const digits = BigInt(whole + fraction);
+  if (digits === 0n) return 0n;
+  if (sign === "-") throw invalidAmount(text, "is negative");
+  // The result is digits × 10^shift. Both ends are cut off before a power of ten is built from a hostile exponent.
+  const shift = Number(exponent) - fraction.length + decimals;
+  if (shift > MAX_TEXT_LENGTH) throw invalidAmount(text, "is out of range");
+  if (shift < -2 * MAX_TEXT_LENGTH) return 0n;
+  return shift >= 0 ? digits * 10n ** BigInt(shift) : divideHalfEven(digits, 10n ** BigInt(-shift));
+}
+
+/**
  * The price of one token (or request), at most 12 decimals, to picos: `"0.0000025"` → `2_500_000n`. Zero is a price.
- * Throws `invalid_amount` for a sign, an exponent, more decimals, or above 999,999,999.999999999999.
+ * Throws `invalid_amount` for a sign, an exponent, more decimals, or above 999,999.999999999999 (`numeric(18,12)`).
  */
 export function parsePrice(text: string): bigint {
   const match = typeof text === "string" && text.length <= MAX_TEXT_LENGTH ? pricePattern.exec(text) : null;
   if (!match) throw invalidAmount(text, "is not a price with at most 12 decimals");
   const [, whole = "", fraction = ""] = match;
   const picos = BigInt(whole + fraction.padEnd(PRICE_DECIMALS, "0"));
-  if (picos >= (MAX_AMOUNT_NANOS + 1n) * PICOS_PER_NANO) throw invalidAmount(text, "is out of range");
+  if (picos > MAX_PRICE_PICOS) throw invalidAmount(text, "is out of range");
   return picos;
 }
 

@@ -145,7 +145,7 @@ describe("prices have 12 decimals", () => {
     ["0.0000025", 2_500_000n],
     ["0", 0n],
     ["0.000000000001", 1n],
-    ["999999999.999999999999", 999_999_999_999_999_999_999n],
+    ["999999.999999999999", 999_999_999_999_999_999n],
   ])("reads %s and writes it back", (text, picos) => {
     expect(parsePrice(text)).toBe(picos);
     expect(parsePrice(formatPrice(picos))).toBe(picos);
@@ -155,7 +155,7 @@ describe("prices have 12 decimals", () => {
     expect(formatPrice(2_500_000n)).toBe("0.000002500000");
   });
 
-  it.each(["-1", "+1", "1e-6", "0.0000000000001", "1000000000", "", "NaN", "1".repeat(300)])("refuses %j", (text) => {
+  it.each(["-1", "+1", "1e-6", "0.0000000000001", "1000000", "", "NaN", "1".repeat(300)])("refuses %j", (text) => {
     expect(() => parsePrice(text)).toThrow(invalidAmount);
   });
 });

@@ -1,5 +1,6 @@
 // The door of packages/db: schema, migrations, connections, and queries by noun. SQL numerics cross it as strings.
 export * from "./accounts.ts";
+export * from "./alerts.ts";
 export { type ConnectOptions, closeDb, connectDb, type Db } from "./connect.ts";
 export { type ListenOptions, listen } from "./listen.ts";
 export { type MigrateOptions, migrate } from "./migrate.ts";

@@ -1,0 +1,128 @@
+// The handle that every function of this package is given first: Redis, Postgres and what is known of the shards.
+import type { Db } from "@drawdown/db";
+import { type ChargeOutcome, ChargeQueue } from "./charge.ts";
+import { BillingError } from "./errors.ts";
+import { Fence } from "./fence.ts";
+import { SHARD_COUNT_KEY } from "./keys.ts";
+import { parseUnits } from "./money.ts";
+import { type Observe, unobserved } from "./observe.ts";
+import { type Query, queryOf } from "./postgres.ts";
+import { connectRedis, type RedisAddress, type RedisClient, redisFailure, redisReady } from "./redis.ts";
+
+export type BillingOptions = {
+  db: Db;
+  /** Must equal what both stores were first started with. */
+  numShards?: number;
+  observe?: Observe;
+  /** How long a request id is remembered. */
+  requestTtlMs?: number;
+} & ({ redisUrl: string } | { clusterNodes: readonly string[] });
+
+type SettledRow = {
+  deduction_id: string;
+  cost: string;
+  balance_before: string | null;
+  balance_after: string | null;
+  account_seq: string;
+};
+
+const HOUR_MS = 3_600_000;
+const OPEN_TIMEOUT_MS = 10_000;
+
+export class Billing {
+  readonly db: Db;
+  readonly query: Query;
+  readonly redis: RedisClient;
+  readonly address: RedisAddress;
+  readonly numShards: number;
+  readonly observe: Observe;
+  readonly requestTtlMs: number;
+  readonly fence: Fence;
+  readonly charges: ChargeQueue;
+
+  constructor(options: BillingOptions) {
+    this.db = options.db;
+    this.query = queryOf(options.db);
+    this.address = "redisUrl" in options ? { redisUrl: options.redisUrl } : { clusterNodes: options.clusterNodes };
+    this.redis = connectRedis(this.address);
+    this.numShards = options.numShards ?? 16;
+    this.observe = options.observe ?? unobserved;
+    this.requestTtlMs = options.requestTtlMs ?? HOUR_MS;
+    this.fence = new Fence(this);
+    this.charges = new ChargeQueue(this);
+  }
+
+  /** Runs a plain command; a failure becomes a `BillingError`. */
+  async ask<T>(command: (redis: RedisClient) => Promise<T>): Promise<T> {
+    try {
+      return await command(this.redis);
+    } catch (error) {
+      throw redisFailure(error);
+    }
+  }
+
+  /** What Postgres says an account's request id was charged, or undefined. */
+  async findSettledRequest(accountId: string, requestId: string): Promise<ChargeOutcome | undefined> {
+    const sql = `SELECT deduction_id, cost, balance_before, balance_after, account_seq FROM data.usage_log
+                  WHERE account_id = $1 AND request_id = $2 AND account_seq IS NOT NULL ORDER BY id LIMIT 1`;
+    const [row] = await this.query<SettledRow>(sql, [accountId, requestId]);
+    if (!row) return undefined;
+    return {
+      outcome: "repeated",
+      deductionId: row.deduction_id,
+      costNanos: parseUnits(row.cost),
+      balanceBeforeNanos: parseUnits(row.balance_before ?? "0"),
+      balanceAfterNanos: parseUnits(row.balance_after ?? "0"),
+      accountSeq: BigInt(row.account_seq),
+    };
+  }
+}
+
+/**
+ * Connects, checks that both stores were made for `numShards`, and verifies the fence of every shard. Postgres may be down
+ * when Redis already knows its shards. Throws `BillingError`: `config` for another number of shards, else what is down.
+ */
+export async function openBilling(options: BillingOptions): Promise<Billing> {
+  const billing = new Billing(options);
+  try {
+    await redisReady(billing.redis, OPEN_TIMEOUT_MS);
+    await checkShardCount(billing);
+    await billing.fence.start();
+    return billing;
+  } catch (error) {
+    await closeBilling(billing);
+    throw error;
+  }
+}
+
+/** Ends the connection to Redis. The database handle stays its owner's. Harmless twice. */
+export async function closeBilling(billing: Billing): Promise<void> {
+  await billing.fence.stop();
+  billing.redis.disconnect();
+}
+
+async function checkShardCount(billing: Billing): Promise<void> {
+  const wanted = String(billing.numShards);
+  await billing.ask((redis) => redis.set(SHARD_COUNT_KEY, wanted, "NX"));
+  const inRedis = await billing.ask((redis) => redis.get(SHARD_COUNT_KEY));
+  const inPostgres = await shardCountInPostgres(billing, wanted);
+  for (const [store, found] of [
+    ["Redis", inRedis],
+    ["Postgres", inPostgres],
+  ] as const)
+    if (found !== undefined && found !== wanted)
+      throw new BillingError(
+        "config",
+        `NUM_SHARDS is ${wanted}, but ${store} was started with ${found}. Set NUM_SHARDS=${found}.`,
+      );
+}
+
+async function shardCountInPostgres(billing: Billing, wanted: string): Promise<string | undefined> {
+  try {
+    const sql = `INSERT INTO data.setting (key, value) VALUES ('num_shards', $1) ON CONFLICT (key) DO UPDATE SET key = EXCLUDED.key RETURNING value`;
+    return (await billing.query<{ value: string }>(sql, [wanted]))[0]?.value;
+  } catch (error) {
+    if (error instanceof BillingError) return undefined; // Postgres is down: Redis alone decides, as for charges
+    throw error;
+  }
+}

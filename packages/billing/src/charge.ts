@@ -1,0 +1,286 @@
+// Drawing a cost down from an account: one script call checks, deducts, appends the stream entry and remembers the request
+// id. Calls of one event-loop turn are sent as one script call per shard; with nothing in flight a call is sent at once.
+import { randomBytes } from "node:crypto";
+import type { Billing } from "./billing.ts";
+import { BillingError } from "./errors.ts";
+import { balanceKey, chargeKey, epochKey, shardOf, streamKey } from "./keys.ts";
+import { loadAccount } from "./load.ts";
+import { MAX_AMOUNT_NANOS } from "./money.ts";
+import { loadScript, replyArray, replyText, runScript } from "./redis.ts";
+import { type AccountRef, MAX_METADATA_BYTES, MAX_TEXT_LENGTH, type UsageSource } from "./stream.ts";
+
+/** One cost to draw down. `digest` is a digest of the client's body: the same id with another digest is a conflict. */
+export type ChargeRequest = {
+  account: AccountRef;
+  virtualKey: string;
+  requestId: string;
+  digest: string;
+  costNanos: bigint;
+  provider: string;
+  model: string;
+  inputTokens: number;
+  outputTokens: number;
+  /** Default: input and output together. */
+  totalTokens?: number;
+  usageSource: UsageSource;
+  metadata?: Record<string, unknown>;
+  /** The service was given already: the cost is recorded even below zero, and on a frozen account. */
+  delivered?: boolean;
+};
+
+export type Deduction = {
+  deductionId: string;
+  costNanos: bigint;
+  balanceBeforeNanos: bigint;
+  balanceAfterNanos: bigint;
+  accountSeq: bigint;
+};
+
+export type Refusal = {
+  outcome: "refused";
+  reason: "insufficient_balance" | "account_frozen" | "currency_mismatch";
+  balanceNanos: bigint;
+  heldNanos: bigint;
+  availableNanos: bigint;
+  requiredNanos: bigint;
+};
+
+/** `repeated`: this request id was charged before, and this is what it was answered; no money moved now. */
+export type ChargeOutcome =
+  | ({ outcome: "charged" | "repeated" } & Deduction)
+  | Refusal
+  | { outcome: "conflict" }
+  | { outcome: "unknown_account" };
+
+/** One item of a list failed alone: it was malformed, or a store failed. Nothing of it is known to have been charged. */
+export type ChargeFailure = { outcome: "failed"; error: BillingError };
+
+type ScriptOutcome = ChargeOutcome | ChargeFailure | { outcome: "not_loaded" };
+
+const script = loadScript("./charge.lua");
+
+/** Items of one script call: long enough to spread its cost, short enough not to hold Redis for more than about 2 ms. */
+const MAX_ITEMS = 64;
+const MAX_LOADS = 8;
+const MAX_FENCED = 3;
+
+/**
+ * Draws many costs down, each whole or not at all. Returns one outcome per item, in the order given; a bad item is
+ * answered `failed` and harms no other. Cold accounts are loaded. Never throws for an item.
+ */
+export async function chargeMany(
+  billing: Billing,
+  requests: readonly ChargeRequest[],
+): Promise<(ChargeOutcome | ChargeFailure)[]> {
+  return await Promise.all(requests.map((request) => chargeOne(billing, request)));
+}
+
+/** Draws one cost down. Throws a `BillingError` when a store failed: ask again with the same request id. */
+export async function charge(billing: Billing, request: ChargeRequest): Promise<ChargeOutcome> {
+  const outcome = await chargeOne(billing, request);
+  if (outcome.outcome === "failed") throw outcome.error;
+  return outcome;
+}
+
+async function chargeOne(billing: Billing, request: ChargeRequest): Promise<ChargeOutcome | ChargeFailure> {
+  try {
+    const item = prepare(billing, request);
+    const settledBefore = await findAfterLoss(billing, request);
+    if (settledBefore) return settledBefore;
+    for (let attempt = 0; attempt < MAX_LOADS; attempt++) {
+      const outcome = await billing.charges.add(item);
+      if (outcome.outcome !== "not_loaded") return outcome;
+      if (!(await loadAccount(billing, request.account))) return { outcome: "unknown_account" };
+    }
+    throw new BillingError("redis_unavailable", "The account is being loaded; try again.", {
+      message: `account ${request.account.id} was absent again after ${MAX_LOADS} loads`,
+    });
+  } catch (error) {
+    if (error instanceof BillingError) return { outcome: "failed", error };
+    throw error;
+  }
+}
+
+/** A charge as the script takes it: two keys and 17 arguments. */
+type Prepared = { shard: number; keys: [string, string]; args: string[]; costNanos: bigint };
+
+/** Refuses what our own settle statement would refuse, so that it never gets into the stream. */
+function prepare(billing: Billing, request: ChargeRequest): Prepared {
+  const { account, requestId, virtualKey, provider, model, digest, costNanos } = request;
+  if (costNanos < 0n || costNanos > MAX_AMOUNT_NANOS)
+    throw new BillingError("invalid_amount", "The cost is out of range.");
+  const totalTokens = request.totalTokens ?? request.inputTokens + request.outputTokens;
+  for (const count of [request.inputTokens, request.outputTokens, totalTokens])
+    if (!Number.isSafeInteger(count) || count < 0)
+      throw new BillingError("invalid_request", "A token count is not valid.");
+  for (const [name, text] of Object.entries({ requestId, virtualKey, provider, model, digest }))
+    if (text.length === 0 || text.length > MAX_TEXT_LENGTH || text.includes("\0"))
+      throw new BillingError("invalid_request", `${name} is empty, too long or has a NUL.`);
+  if (/\s/.test(digest)) throw new BillingError("invalid_request", "digest has white space.");
+  const metadata = request.metadata === undefined ? "{}" : JSON.stringify(request.metadata);
+  if (Buffer.byteLength(metadata) > MAX_METADATA_BYTES)
+    throw new BillingError("invalid_request", "metadata is too large.");
+  const shard = shardOf(account.id, billing.numShards);
+  const keys: [string, string] = [
+    balanceKey(shard, account.type, account.ownerId),
+    chargeKey(shard, account.id, requestId),
+  ];
+  const args = [
+    account.id,
+    account.ownerId,
+    account.type,
+    virtualKey,
+    costNanos.toString(),
+    account.currency,
+    provider,
+    model,
+  ];
+  args.push(
+    String(request.inputTokens),
+    String(request.outputTokens),
+    String(totalTokens),
+    requestId,
+    request.usageSource,
+  );
+  args.push(metadata, digest, randomBytes(10).toString("hex"), request.delivered ? "1" : "0");
+  return { shard, keys, args, costNanos };
+}
+
+/** After a loss Redis may have forgotten an id whose deduction was settled: for as long as ids live, Postgres is asked. */
+async function findAfterLoss(billing: Billing, request: ChargeRequest): Promise<ChargeOutcome | undefined> {
+  const shard = shardOf(request.account.id, billing.numShards);
+  const lostAtMs = billing.fence.lostAtMs(shard);
+  if (lostAtMs === 0 || Date.now() > lostAtMs + billing.requestTtlMs) return undefined;
+  return await billing.findSettledRequest(request.account.id, request.requestId);
+}
+
+/** Gathers the charges of one turn per shard and sends them as one script call. */
+export class ChargeQueue {
+  readonly #billing: Billing;
+  readonly #shards = new Map<number, { waiting: Waiting[]; inFlight: number; scheduled: boolean }>();
+
+  constructor(billing: Billing) {
+    this.#billing = billing;
+  }
+
+  add(item: Prepared): Promise<ScriptOutcome> {
+    const number = item.shard;
+    const queue = this.#shards.get(number) ?? { waiting: [], inFlight: 0, scheduled: false };
+    this.#shards.set(number, queue);
+    return new Promise((resolve) => {
+      queue.waiting.push({ item, resolve });
+      if (queue.inFlight === 0 || queue.waiting.length >= MAX_ITEMS) void this.#send(number, queue);
+      else if (!queue.scheduled) {
+        queue.scheduled = true;
+        setImmediate(() => {
+          queue.scheduled = false;
+          while (queue.waiting.length > 0) void this.#send(number, queue);
+        });
+      }
+    });
+  }
+
+  async #send(shard: number, queue: { waiting: Waiting[]; inFlight: number }): Promise<void> {
+    const items = queue.waiting.splice(0, MAX_ITEMS);
+    queue.inFlight++;
+    try {
+      const outcomes = await sendCharges(
+        this.#billing,
+        shard,
+        items.map((waiting) => waiting.item),
+      );
+      items.forEach((item, i) => item.resolve(outcomes[i] ?? failed(new Error("the script answered too few items"))));
+    } catch (error) {
+      for (const item of items) item.resolve(failed(error));
+    } finally {
+      queue.inFlight--;
+    }
+  }
+}
+
+type Waiting = { item: Prepared; resolve: (outcome: ScriptOutcome) => void };
+
+function failed(error: unknown): ChargeFailure {
+  if (error instanceof BillingError) return { outcome: "failed", error };
+  return { outcome: "failed", error: new BillingError("redis_unavailable", "The charge failed.", { cause: error }) };
+}
+
+async function sendCharges(billing: Billing, shard: number, items: Prepared[]): Promise<ScriptOutcome[]> {
+  for (let attempt = 0; attempt < MAX_FENCED; attempt++) {
+    const token = await billing.fence.token(shard);
+    const keys = [streamKey(shard), epochKey(shard), ...items.flatMap((item) => item.keys)];
+    const args = [token, String(billing.requestTtlMs), ...items.flatMap((item) => item.args)];
+    const [word, ...replies] = replyArray(await runScript(billing.redis, script, keys, args));
+    if (word === "done") {
+      billing.observe("charge.answered", { shard, items: items.length });
+      return replies.map((reply, i) => readItem(replyArray(reply).map(replyText), items[i]?.costNanos ?? 0n));
+    }
+    await billing.fence.verify(shard);
+  }
+  throw new BillingError("fenced", "The balance store is being checked after a restart.");
+}
+
+function readItem(reply: string[], costNanos: bigint): ScriptOutcome {
+  const [word, a = "", b = "", c = "", d = ""] = reply;
+  switch (word) {
+    case "charged":
+      return {
+        outcome: "charged",
+        deductionId: a,
+        costNanos,
+        balanceBeforeNanos: BigInt(b),
+        balanceAfterNanos: BigInt(c),
+        accountSeq: BigInt(d),
+      };
+    case "repeated":
+      return { outcome: "repeated", ...readRemembered(a) };
+    case "conflict":
+      return { outcome: "conflict" };
+    case "not_loaded":
+      return { outcome: "not_loaded" };
+    case "refused": {
+      const [balanceNanos, heldNanos, limitNanos] = [BigInt(b), BigInt(c), BigInt(d)];
+      const availableNanos = balanceNanos + limitNanos - heldNanos;
+      return {
+        outcome: "refused",
+        reason: readReason(a),
+        balanceNanos,
+        heldNanos,
+        availableNanos,
+        requiredNanos: costNanos,
+      };
+    }
+    default:
+      return failed(new Error(`charge.lua: ${reply.join(" ")}`));
+  }
+}
+
+function readReason(text: string): Refusal["reason"] {
+  if (text === "insufficient_balance" || text === "account_frozen" || text === "currency_mismatch") return text;
+  throw new TypeError(`charge.lua refused for an unknown reason: ${text}`);
+}
+
+/** `deduction_id cost before after seq`, as charge.lua remembers an answer. */
+export function readRemembered(text: string): Deduction {
+  const [deductionId = "", cost = "", before = "", after = "", seq = ""] = text.split(" ");
+  return {
+    deductionId,
+    costNanos: BigInt(cost),
+    balanceBeforeNanos: BigInt(before),
+    balanceAfterNanos: BigInt(after),
+    accountSeq: BigInt(seq),
+  };
+}
+
+/** What a request id of an account was answered, while it is remembered. Reads only. */
+export async function findRequest(
+  billing: Billing,
+  account: AccountRef,
+  requestId: string,
+): Promise<({ digest: string } & Deduction) | undefined> {
+  const shard = shardOf(account.id, billing.numShards);
+  const known = await billing.ask((redis) => redis.get(chargeKey(shard, account.id, requestId)));
+  if (known === null) return undefined;
+  const space = known.indexOf(" ");
+  return { digest: known.slice(0, space), ...readRemembered(known.slice(space + 1)) };
+}

@@ -1,0 +1,64 @@
+// Telling dead consumers from live ones, and taking over what they left. A live worker shows itself on every shard each two
+// seconds, also while it waits for Postgres, so that idleness means death and not patience.
+import type { Billing } from "./billing.ts";
+import { GROUP, streamKey } from "./keys.ts";
+import { replyArray } from "./redis.ts";
+import { type RawEntry, readEntryReply } from "./stream.ts";
+
+/** After every entry that a stream can hold: reading one's own entries from here delivers nothing. */
+const PAST_ALL = "18446744073709551615-18446744073709551615";
+
+/** Refreshes the consumer's idle time on every shard, and creates it where it is new. Delivers nothing. */
+export async function keepAlive(billing: Billing, shards: readonly number[], consumer: string): Promise<void> {
+  const touch = (shard: number) =>
+    billing.ask((redis) =>
+      redis.xreadgroup("GROUP", GROUP, consumer, "COUNT", 1, "STREAMS", streamKey(shard), PAST_ALL),
+    );
+  await Promise.all(shards.map(touch));
+}
+
+export type Consumer = { name: string; pending: number; idleMs: number };
+
+/** The consumers of a shard with their pending entries and the time since each last asked for anything. */
+export async function readConsumers(billing: Billing, shard: number): Promise<Consumer[]> {
+  const rows = replyArray(await billing.ask((redis) => redis.xinfo("CONSUMERS", streamKey(shard), GROUP)));
+  return rows.map((row) => {
+    const flat = replyArray(row).map(String);
+    const value = (name: string) => flat[flat.indexOf(name) + 1] ?? "";
+    return { name: value("name"), pending: Number(value("pending")), idleMs: Number(value("idle")) };
+  });
+}
+
+/** Claims up to `limit` entries of one dead consumer of the shard. Two claimants never get the same entry. */
+export async function claimDead(
+  billing: Billing,
+  shard: number,
+  consumer: string,
+  idleMs: number,
+  limit: number,
+): Promise<RawEntry[]> {
+  const dead = (await readConsumers(billing, shard)).filter(
+    (c) => c.name !== consumer && c.pending > 0 && c.idleMs >= idleMs,
+  );
+  for (const { name } of dead) {
+    const pending = await billing.ask((redis) =>
+      redis.xpending(streamKey(shard), GROUP, "IDLE", idleMs, "-", "+", limit, name),
+    );
+    const deliveries = new Map(
+      replyArray(pending).map((row) => {
+        const [id, , , count] = replyArray(row);
+        return [String(id), Number(count)] as const;
+      }),
+    );
+    if (deliveries.size === 0) continue;
+    const reply = await billing.ask((redis) =>
+      redis.callBuffer("XCLAIM", streamKey(shard), GROUP, consumer, idleMs, ...deliveries.keys()),
+    );
+    const claimed = replyArray(reply)
+      .filter((entry) => entry !== null)
+      .map((entry) => readEntryReply(shard, entry));
+    if (claimed.length > 0)
+      return claimed.map((raw) => ({ ...raw, deliveryCount: (deliveries.get(raw.entryId) ?? 0) + 1 }));
+  }
+  return [];
+}

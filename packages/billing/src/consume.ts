@@ -1,0 +1,362 @@
+// Draining the streams: read → settle → ack, for ever.
+//
+//   own pending ──► read new ──► decode ──► settle (one transaction) ──► ack
+//        ▲              │            └─ unreadable ─► dead letter ─► ack
+//        └─ reconnected ┘                  fails alone with a data error: suspect, tried again, then dead letter ─► ack
+//
+// On one server one blocking read takes all shards; on a cluster each shard has a reader of its own. A worker that dies keeps
+// its entries pending under its name; it reads them first when it is back, or another claims them. When a store is down the
+// batch in hand waits with it: nothing is dropped, nothing is acked that was not committed.
+import { setTimeout as sleep } from "node:timers/promises";
+import { openAlert, resolveAlert } from "@drawdown/db";
+import type { Billing } from "./billing.ts";
+import { claimDead, keepAlive } from "./claim.ts";
+import { keepDeadLetter } from "./dead-letters.ts";
+import { BillingError } from "./errors.ts";
+import { GROUP, streamKey } from "./keys.ts";
+import { fromBooks } from "./postgres.ts";
+import { connectRedis, type RedisClient, redisFailure, redisReady, replyArray } from "./redis.ts";
+import { type SettleOutcome, settle } from "./settle.ts";
+import { decodeEntry, type Entry, type RawEntry, readStreamReply, UnreadableEntry } from "./stream.ts";
+
+export type ConsumeSettings = {
+  /** Entries per shard and read. */
+  batchSize: number;
+  /** How long a read waits for the first entry. */
+  blockTimeMs: number;
+  /** Attempts of an entry alone before it is a dead letter. */
+  maxRetries: number;
+  /** Before the second attempt; doubles. */
+  retryDelayMs: number;
+  /** A consumer that shows no life for this long is dead, and its entries are claimed. */
+  claimIdleMs: number;
+  /** How often to show life and to look for dead consumers. */
+  claimEveryMs: number;
+};
+
+export const defaultConsumeSettings: ConsumeSettings = {
+  batchSize: 250,
+  blockTimeMs: 5_000,
+  maxRetries: 3,
+  retryDelayMs: 1_000,
+  claimIdleMs: 8_000,
+  claimEveryMs: 2_000,
+};
+
+export type ConsumeOptions = {
+  billing: Billing;
+  /** The same at every start, or a dead process's entries wait to be claimed. */
+  consumer: string;
+  signal: AbortSignal;
+  settings?: Partial<ConsumeSettings>;
+  /** Called with what a store answered when the worker has to wait. */
+  onError?: (error: BillingError) => void;
+};
+
+const BACK_OFF_MS = { first: 100, most: 5_000 };
+const POISON_RATE = { ofAtLeast: 100, above: 0.1 };
+
+/** An entry that failed alone with a data error: tried again at `dueMs`, a dead letter after the last attempt. */
+type Suspect = { raw: RawEntry; attempts: number; dueMs: number };
+
+type Worker = {
+  billing: Billing;
+  consumer: string;
+  signal: AbortSignal;
+  settings: ConsumeSettings;
+  onError: (error: BillingError) => void;
+  suspects: Map<string, Suspect>;
+  /** Shards that wait because too much of a batch (of this size) failed: nothing new is read from them, nothing is dead-lettered. */
+  halted: Map<number, { size: number }>;
+};
+
+/**
+ * Settles what the streams deliver until the signal aborts; resolves when the batch in hand is done. Rejects only for a bug,
+ * never because a store is down.
+ */
+export async function consume(options: ConsumeOptions): Promise<void> {
+  const { billing, consumer } = options;
+  const stop = new AbortController();
+  const worker: Worker = {
+    billing,
+    consumer,
+    signal: AbortSignal.any([options.signal, stop.signal]),
+    settings: { ...defaultConsumeSettings, ...options.settings },
+    onError: options.onError ?? (() => {}),
+    suspects: new Map(),
+    halted: new Map(),
+  };
+  const shards = Array.from({ length: billing.numShards }, (_, shard) => shard);
+  const groups = "redisUrl" in billing.address ? [shards] : shards.map((shard) => [shard]);
+  const loops = [
+    ...groups.map((group) => readLoop(worker, group)),
+    claimLoop(worker, shards),
+    lifeLoop(worker, shards),
+  ];
+  try {
+    await Promise.all(loops);
+  } finally {
+    stop.abort();
+    await Promise.allSettled(loops);
+  }
+}
+
+async function readLoop(worker: Worker, shards: readonly number[]): Promise<void> {
+  const { billing, signal } = worker;
+  const reader = connectRedis(billing.address, { blocking: true });
+  let recovering = true;
+  reader.on("close", () => {
+    recovering = true;
+  });
+  // A blocked read ends with its connection; what it may have been given meanwhile is pending, and ours.
+  const interrupt = () => reader.disconnect();
+  signal.addEventListener("abort", interrupt, { once: true });
+  try {
+    await untilStopped(
+      worker,
+      async () => {
+        await redisReady(reader, BACK_OFF_MS.most);
+        if (recovering) {
+          recovering = false;
+          await createGroups(reader, shards);
+          await drainOwn(worker, reader, shards);
+        }
+        await retrySuspects(worker, shards);
+        const open = shards.filter((shard) => !worker.halted.has(shard));
+        const batch = await read(worker, reader, open, ">");
+        if (batch.length > 0) await insist(worker, () => work(worker, batch));
+        return "again";
+      },
+      () => {
+        recovering = true;
+      },
+    );
+  } finally {
+    signal.removeEventListener("abort", interrupt);
+    reader.disconnect();
+  }
+}
+
+/** Runs a step again and again; a store that is down makes it wait, longer each time, and is told to `onFailure`. */
+async function untilStopped(
+  worker: Worker,
+  step: () => Promise<"again" | "done">,
+  onFailure = () => {},
+): Promise<void> {
+  let delayMs = BACK_OFF_MS.first;
+  while (!worker.signal.aborted) {
+    try {
+      if ((await step()) === "done") return;
+      delayMs = BACK_OFF_MS.first;
+    } catch (error) {
+      if (!(error instanceof BillingError) || !error.retryable) throw error;
+      if (worker.signal.aborted) return;
+      onFailure();
+      worker.onError(error);
+      worker.billing.observe("consume.waiting", { code: error.code });
+      await sleep(delayMs, undefined, { signal: worker.signal }).catch(() => {});
+      delayMs = Math.min(delayMs * 2, BACK_OFF_MS.most);
+    }
+  }
+}
+
+/** Does what must be done before going on, however long a store is down. Gives up only when told to stop. */
+async function insist(worker: Worker, step: () => Promise<void>): Promise<void> {
+  await untilStopped(worker, async () => {
+    await step();
+    return "done";
+  });
+}
+
+async function createGroups(reader: RedisClient, shards: readonly number[]): Promise<void> {
+  for (const shard of shards) {
+    try {
+      await reader.xgroup("CREATE", streamKey(shard), GROUP, "0", "MKSTREAM");
+    } catch (error) {
+      if (!(error instanceof Error && error.message.startsWith("BUSYGROUP"))) throw redisFailure(error);
+    }
+  }
+}
+
+/** Entries delivered to this name and not acked: by this process before the connection broke, or by the one before it. */
+async function drainOwn(worker: Worker, reader: RedisClient, shards: readonly number[]): Promise<void> {
+  const cursors = new Map(shards.map((shard) => [shard, "0"]));
+  while (cursors.size > 0 && !worker.signal.aborted) {
+    const batch: RawEntry[] = [];
+    for (const [shard, cursor] of cursors) {
+      const page = await read(worker, reader, [shard], cursor);
+      const last = page.at(-1);
+      if (last) cursors.set(shard, last.entryId);
+      else cursors.delete(shard);
+      batch.push(...page.filter((entry) => !worker.suspects.has(keyOf(entry))));
+    }
+    if (batch.length > 0) await insist(worker, async () => await work(worker, await countDeliveries(worker, batch)));
+  }
+}
+
+async function countDeliveries(worker: Worker, batch: readonly RawEntry[]): Promise<RawEntry[]> {
+  return await Promise.all(
+    batch.map(async (raw) => {
+      const ask = (redis: RedisClient) => redis.xpending(streamKey(raw.shard), GROUP, raw.entryId, raw.entryId, 1);
+      const [row] = await worker.billing.ask(ask);
+      return { ...raw, deliveryCount: Array.isArray(row) ? Number(row[3]) : raw.deliveryCount };
+    }),
+  );
+}
+
+async function read(worker: Worker, reader: RedisClient, shards: readonly number[], from: string): Promise<RawEntry[]> {
+  const { batchSize } = worker.settings;
+  if (shards.length === 0) {
+    await sleep(blockTime(worker), undefined, { signal: worker.signal }).catch(() => {});
+    return [];
+  }
+  const block = from === ">" ? ["BLOCK", blockTime(worker)] : [];
+  const streams = [...shards.map(streamKey), ...shards.map(() => from)];
+  const args = ["GROUP", GROUP, worker.consumer, "COUNT", batchSize, ...block, "STREAMS", ...streams];
+  const reply = await reader.callBuffer("XREADGROUP", ...args).catch(async (error: unknown) => {
+    if (worker.signal.aborted) return null;
+    if (error instanceof Error && error.message.includes("NOGROUP")) await createGroups(reader, shards);
+    throw redisFailure(error);
+  });
+  if (reply === null) return [];
+  const batch = replyArray(reply).flatMap(readStreamReply);
+  if (batch.length > 0 && from === ">") worker.billing.observe("consume.read", { entries: batch.length });
+  return batch;
+}
+
+function blockTime(worker: Worker): number {
+  const now = Date.now();
+  let wait = worker.settings.blockTimeMs;
+  for (const suspect of worker.suspects.values()) wait = Math.min(wait, suspect.dueMs - now);
+  return Math.max(1, wait);
+}
+
+function keyOf(entry: RawEntry): string {
+  return `${entry.shard}/${entry.entryId}`;
+}
+
+/** Settles one batch and acks what is in the books; what failed alone becomes a suspect or a dead letter. */
+async function work(worker: Worker, batch: readonly RawEntry[]): Promise<void> {
+  const { billing, consumer } = worker;
+  const done: RawEntry[] = [];
+  const readable: { raw: RawEntry; entry: Entry }[] = [];
+  for (const raw of batch) {
+    try {
+      readable.push({ raw, entry: decodeEntry(raw, raw.fields) });
+    } catch (error) {
+      if (!(error instanceof UnreadableEntry)) throw error;
+      await keepDeadLetter(billing, raw, { errorClass: error.errorClass, message: error.message, attempts: 1 });
+      done.push(raw);
+    }
+  }
+  const outcomes = await settle(
+    billing,
+    readable.map(({ entry }) => entry),
+    consumer,
+  );
+  const failures = new Map<RawEntry, SettleOutcome & { outcome: "poison" }>();
+  readable.forEach(({ raw }, i) => {
+    const outcome = outcomes[i];
+    if (outcome?.outcome === "poison") failures.set(raw, outcome);
+    else done.push(raw);
+  });
+  await judge(worker, batch, failures, done);
+  for (const raw of done) worker.suspects.delete(keyOf(raw));
+  await ack(worker, done);
+}
+
+/** Failures alone: another attempt later, a dead letter after the last; a shard where too much fails waits as a whole. */
+async function judge(
+  worker: Worker,
+  batch: readonly RawEntry[],
+  failures: ReadonlyMap<RawEntry, SettleOutcome & { outcome: "poison" }>,
+  done: RawEntry[],
+): Promise<void> {
+  const { billing, settings } = worker;
+  for (const shard of new Set(batch.map((raw) => raw.shard))) await judgeRate(worker, shard, batch, failures);
+  for (const [raw, failure] of failures) {
+    const key = keyOf(raw);
+    const halted = worker.halted.has(raw.shard);
+    const attempts = halted ? 0 : (worker.suspects.get(key)?.attempts ?? 0) + 1;
+    if (!halted && (attempts >= settings.maxRetries || !failure.database)) {
+      await keepDeadLetter(billing, raw, { errorClass: failure.errorClass, message: failure.message, attempts });
+      billing.observe("dead_letter.written", { entry: raw.entryId });
+      done.push(raw);
+    } else {
+      const delayMs = settings.retryDelayMs * 2 ** Math.max(0, attempts - 1);
+      worker.suspects.set(key, { raw, attempts, dueMs: Date.now() + (halted ? BACK_OFF_MS.most : delayMs) });
+    }
+  }
+}
+
+async function judgeRate(
+  worker: Worker,
+  shard: number,
+  batch: readonly RawEntry[],
+  failures: ReadonlyMap<RawEntry, SettleOutcome & { outcome: "poison" }>,
+): Promise<void> {
+  const { billing, halted } = worker;
+  const size = batch.filter((raw) => raw.shard === shard).length;
+  const failed = [...failures].filter(([raw, failure]) => raw.shard === shard && failure.database).length;
+  const alert = { kind: "poison_rate", key: streamKey(shard) };
+  if (!halted.has(shard) && size >= POISON_RATE.ofAtLeast && failed > size * POISON_RATE.above) {
+    halted.set(shard, { size });
+    const message = `${failed} of ${size} entries failed alone: the shard waits, nothing is dead-lettered.`;
+    await fromBooks(openAlert(billing.db, { level: "critical", ...alert, message, details: { shard, size, failed } }));
+    return;
+  }
+  const brake = halted.get(shard);
+  if (brake && failed <= brake.size * POISON_RATE.above) {
+    halted.delete(shard);
+    await fromBooks(resolveAlert(billing.db, alert.kind, alert.key));
+  }
+}
+
+/** Tries the suspects that are due again: each alone, a halted shard's together. */
+async function retrySuspects(worker: Worker, shards: readonly number[]): Promise<void> {
+  const now = Date.now();
+  const due = [...worker.suspects.values()].filter(({ raw, dueMs }) => dueMs <= now && shards.includes(raw.shard));
+  if (due.length > 0)
+    await insist(worker, () =>
+      work(
+        worker,
+        due.map(({ raw }) => raw),
+      ),
+    );
+}
+
+async function ack(worker: Worker, done: readonly RawEntry[]): Promise<void> {
+  const byShard = Map.groupBy(done, (raw) => raw.shard);
+  const acks = [...byShard].map(([shard, entries]) =>
+    worker.billing.ask((redis) => redis.xack(streamKey(shard), GROUP, ...entries.map((raw) => raw.entryId))),
+  );
+  await Promise.all(acks);
+  if (done.length > 0) worker.billing.observe("consume.acked", { entries: done.length });
+}
+
+/** Takes over what dead consumers left, each few seconds. */
+async function claimLoop(worker: Worker, shards: readonly number[]): Promise<void> {
+  const { billing, consumer, settings, signal } = worker;
+  await untilStopped(worker, async () => {
+    await sleep(settings.claimEveryMs, undefined, { signal }).catch(() => {});
+    for (const shard of shards) {
+      if (signal.aborted) return "done";
+      for (;;) {
+        const claimed = await claimDead(billing, shard, consumer, settings.claimIdleMs, settings.batchSize);
+        if (claimed.length === 0) break;
+        billing.observe("consume.claimed", { shard, entries: claimed.length });
+        await insist(worker, () => work(worker, claimed));
+      }
+    }
+    return "again";
+  });
+}
+
+/** Shows that this consumer lives, also while it waits for Postgres: a live consumer's entries are not claimed. */
+async function lifeLoop(worker: Worker, shards: readonly number[]): Promise<void> {
+  await untilStopped(worker, async () => {
+    await keepAlive(worker.billing, shards, worker.consumer);
+    await sleep(worker.settings.claimEveryMs, undefined, { signal: worker.signal }).catch(() => {});
+    return "again";
+  });
+}

@@ -1,0 +1,223 @@
+// The fence: each shard has an epoch, in both stores, kept in Redis as one token with the replication id of the server it was
+// written on. Every script that moves money is given the token. A server that restarted or was promoted shows another
+// replication id, an emptied one shows no token: then nothing moves until the shard was compared with Postgres and given its
+// next epoch. If nothing was lost that is a restart; else accounts that are behind are evicted, to be loaded again from the
+// books, and a critical alert names the window of possible loss.
+import { openAlert } from "@drawdown/db";
+import type { Billing } from "./billing.ts";
+import { BillingError } from "./errors.ts";
+import { balancePattern, epochKey, ownerOfBalanceKey } from "./keys.ts";
+import { inTransaction, type Query } from "./postgres.ts";
+import { loadScript, redisServers, replyArray, replyText, runScript } from "./redis.ts";
+
+const script = loadScript("./epoch.lua");
+const ADVISORY_CLASS = 0x44524157; // "DRAW"
+const SCAN_PAGE = 1_000;
+
+/** `epoch:replid:lostAtMs`; the last is the time of the last loss (0 for none), from which request ids may be forgotten. */
+type Token = { text: string; epoch: bigint; replid: string; lostAtMs: number };
+type ShardState = { token: Token | undefined; replid: string };
+type Row = { epoch: bigint; replid: string; seenAt: Date };
+
+export class Fence {
+  readonly #billing: Billing;
+  readonly #tokens = new Map<number, Token>();
+  readonly #checks = new Map<number, Promise<void>>();
+  /** Shards are settled one after another: each holds a connection to Postgres and needs a second one. */
+  #settling: Promise<unknown> = Promise.resolve();
+  readonly #onClose = () => this.#tokens.clear();
+  readonly #onReady = () => void this.verifyAll().catch(() => {});
+
+  constructor(billing: Billing) {
+    this.#billing = billing;
+  }
+
+  /** Verifies every shard, now and on each new connection. */
+  async start(): Promise<void> {
+    this.#billing.redis.on("close", this.#onClose);
+    this.#billing.redis.on("ready", this.#onReady);
+    await this.verifyAll();
+  }
+
+  async stop(): Promise<void> {
+    this.#billing.redis.off("close", this.#onClose);
+    this.#billing.redis.off("ready", this.#onReady);
+    await Promise.allSettled(this.#checks.values());
+  }
+
+  /** The token to give a script. Verifies first when the connection is new. Throws `fenced` or what is unreachable. */
+  async token(shard: number): Promise<string> {
+    const known = this.#tokens.get(shard);
+    if (known) return known.text;
+    await this.verify(shard);
+    const token = this.#tokens.get(shard);
+    if (!token) throw new BillingError("fenced", "The balance store is being checked after a restart.");
+    return token.text;
+  }
+
+  /** When the shard last lost something, in ms; 0 for never. */
+  lostAtMs(shard: number): number {
+    return this.#tokens.get(shard)?.lostAtMs ?? 0;
+  }
+
+  async verifyAll(): Promise<void> {
+    const shards = Array.from({ length: this.#billing.numShards }, (_, shard) => shard);
+    await Promise.all(shards.map((shard) => this.verify(shard)));
+  }
+
+  /** Compares a shard's token with its server, and brings it to its next epoch when they differ. One check at a time. */
+  async verify(shard: number): Promise<void> {
+    const running = this.#checks.get(shard);
+    if (running) return await running;
+    const check = this.#verify(shard).finally(() => this.#checks.delete(shard));
+    this.#checks.set(shard, check);
+    await check;
+  }
+
+  /** Compares every shard with Postgres too, as workers do each second: a shard behind Postgres' epoch lost something. */
+  async watch(): Promise<void> {
+    const rows = await readRows(this.#billing.query);
+    for (const [shard, row] of rows) {
+      const known = this.#tokens.get(shard);
+      if (!known) continue;
+      const state = await readShard(this.#billing, shard);
+      if (state.token?.text === known.text && state.replid === known.replid && row.epoch <= known.epoch) continue;
+      this.#tokens.delete(shard);
+      await this.verify(shard);
+    }
+    await this.#billing.query(
+      "UPDATE data.shard SET updated_at = now() WHERE updated_at < now() - interval '5 seconds'",
+    );
+  }
+
+  async #verify(shard: number): Promise<void> {
+    const state = await readShard(this.#billing, shard);
+    const held = this.#tokens.get(shard);
+    if (state.token && state.token.replid === state.replid && (!held || state.token.epoch >= held.epoch)) {
+      this.#tokens.set(shard, state.token);
+      this.#billing.observe("fence.adopted", { shard, epoch: state.token.epoch });
+      return;
+    }
+    this.#tokens.delete(shard);
+    const settle = () => inTransaction(this.#billing.db, "BEGIN", (query) => settleShard(this.#billing, query, shard));
+    const settling = this.#settling.then(settle, settle);
+    this.#settling = settling;
+    this.#tokens.set(shard, await settling);
+  }
+}
+
+/** Under the shard's lock: first start, adoption of what another process decided, restart, or loss. */
+async function settleShard(billing: Billing, query: Query, shard: number): Promise<Token> {
+  await query("SELECT pg_advisory_xact_lock($1, $2)", [ADVISORY_CLASS, shard]);
+  const state = await readShard(billing, shard);
+  const row = (await readRows(query)).get(shard);
+  const { token, replid } = state;
+  if (token && token.replid === replid && token.epoch >= (row?.epoch ?? 0n)) return await record(query, shard, token);
+  if (!token && !row) return await record(query, shard, await moveToken(billing, shard, "", 1n, replid, 0));
+
+  const behind = await accountsBehind(billing, shard);
+  const next = (row && row.epoch > (token?.epoch ?? 0n) ? row.epoch : (token?.epoch ?? 0n)) + 1n;
+  const kept = token !== undefined && token.epoch >= (row?.epoch ?? 0n);
+  if (kept && behind.length === 0 && (await appendsAlways(billing))) {
+    const moved = await moveToken(billing, shard, token.text, next, replid, token.lostAtMs);
+    billing.observe("fence.advanced", { shard, epoch: next });
+    return await record(query, shard, moved);
+  }
+  await runScript(billing.redis, script, [epochKey(shard)], [token?.text ?? "", ""]);
+  const to = new Date();
+  await openAlert(billing.db, {
+    level: "critical",
+    kind: "lost_epoch",
+    key: `${replid}:${next}`,
+    message: "Redis restarted, failed over or was emptied, and may have lost the newest deductions.",
+    details: { shard, from: row?.seenAt.toISOString() ?? null, to: to.toISOString(), replid, evicted: behind.length },
+  });
+  for (const key of behind) await billing.ask((redis) => redis.del(key));
+  billing.observe("fence.lost", { shard, epoch: next, evicted: behind.length });
+  return await record(query, shard, await moveToken(billing, shard, "", next, replid, to.getTime()));
+}
+
+async function record(query: Query, shard: number, token: Token): Promise<Token> {
+  const sql = `INSERT INTO data.shard (shard, epoch, replid, updated_at) VALUES ($1, $2, $3, now())
+               ON CONFLICT (shard) DO UPDATE SET epoch = EXCLUDED.epoch, replid = EXCLUDED.replid, updated_at = now()`;
+  await query(sql, [shard, token.epoch.toString(), token.replid]);
+  return token;
+}
+
+async function moveToken(
+  billing: Billing,
+  shard: number,
+  expected: string,
+  epoch: bigint,
+  replid: string,
+  lostAtMs: number,
+): Promise<Token> {
+  const text = `${epoch}:${replid}:${lostAtMs}`;
+  const reply = replyArray(await runScript(billing.redis, script, [epochKey(shard)], [expected, text]));
+  if (reply[2] !== "1") throw new BillingError("fenced", "The balance store changed while it was being checked.");
+  return { text, epoch, replid, lostAtMs };
+}
+
+async function readShard(billing: Billing, shard: number): Promise<ShardState> {
+  const [text = "", replid = ""] = replyArray(await runScript(billing.redis, script, [epochKey(shard)], [])).map(
+    replyText,
+  );
+  const [epoch, writtenOn, lostAt] = text.split(":");
+  const token =
+    text === ""
+      ? undefined
+      : { text, epoch: BigInt(epoch ?? "0"), replid: writtenOn ?? "", lostAtMs: Number(lostAt ?? 0) };
+  return { token, replid };
+}
+
+async function readRows(query: Query): Promise<Map<number, Row>> {
+  type ShardRow = { shard: number; epoch: string; replid: string; updated_at: Date };
+  const rows = await query<ShardRow>("SELECT shard, epoch, replid, updated_at FROM data.shard");
+  return new Map(
+    rows.map((row) => [row.shard, { epoch: BigInt(row.epoch), replid: row.replid, seenAt: row.updated_at }]),
+  );
+}
+
+/** The keys of loaded accounts whose seq in Redis is below what Postgres has settled: proof that Redis lost something. */
+async function accountsBehind(billing: Billing, shard: number): Promise<string[]> {
+  const behind: string[] = [];
+  for (const server of redisServers(billing.redis)) {
+    let cursor = "0";
+    do {
+      const [next, keys] = await billing.ask(() =>
+        server.scan(cursor, "MATCH", balancePattern(shard), "COUNT", SCAN_PAGE),
+      );
+      cursor = next;
+      if (keys.length > 0) behind.push(...(await filterBehind(billing, keys)));
+    } while (cursor !== "0");
+  }
+  return behind;
+}
+
+async function filterBehind(billing: Billing, keys: string[]): Promise<string[]> {
+  const seqs = await Promise.all(keys.map((key) => billing.ask((redis) => redis.hget(key, "q"))));
+  const owners = keys.map((key) => ownerOfBalanceKey(key)?.ownerId ?? "");
+  const sql = `SELECT coalesce(a.owner_userid, a.owner_tenantid)::text AS owner_id,
+                      (SELECT max(l.account_seq) FROM data.account_balance_audit l WHERE l.account_id = a.id) AS last_seq
+                 FROM data.account_balance a
+                WHERE a.owner_userid::text = ANY($1) OR a.owner_tenantid::text = ANY($1)`;
+  const rows = await billing.query<{ owner_id: string; last_seq: string | null }>(sql, [owners]);
+  const lastSeqs = new Map(rows.map((row) => [row.owner_id, BigInt(row.last_seq ?? 0)]));
+  return keys.filter((_, i) => BigInt(seqs[i] ?? "0") < (lastSeqs.get(owners[i] ?? "") ?? 0n));
+}
+
+/** Whether everything answered is on disk. A server that does not tell is taken not to. */
+async function appendsAlways(billing: Billing): Promise<boolean> {
+  try {
+    for (const server of redisServers(billing.redis)) {
+      const config = await server.config("GET", "append*");
+      const settings = new Map<string, string>();
+      const flat = Array.isArray(config) ? config.map(String) : [];
+      for (let i = 0; i + 1 < flat.length; i += 2) settings.set(flat[i] ?? "", flat[i + 1] ?? "");
+      if (settings.get("appendonly") !== "yes" || settings.get("appendfsync") !== "always") return false;
+    }
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,55 @@
+// Every Redis name is built here and nowhere else. All keys of a shard carry the hash tag `{stream:deductions:<n>}`,
+// which hashes to the same cluster slot as the stream's own name, so one script may touch them together.
+
+/** The consumer group every worker reads through. */
+export const GROUP = "billing_workers";
+
+/** Where the number of shards is kept, so that a process configured with another number refuses to run. */
+export const SHARD_COUNT_KEY = "drawdown:num_shards";
+
+/** The shard of an account: a 32-bit `h*31 + charCode` hash of `account_balance.id`, as older producers compute it. */
+export function shardOf(accountId: string, numShards: number): number {
+  let hash = 0;
+  for (let i = 0; i < accountId.length; i++) hash = (Math.imul(hash, 31) + accountId.charCodeAt(i)) | 0;
+  return Math.abs(hash) % numShards;
+}
+
+export function streamKey(shard: number): string {
+  return `stream:deductions:${shard}`;
+}
+
+/** The shard of a stream name, or undefined when the text names no stream of ours. */
+export function shardOfStream(key: string): number | undefined {
+  const match = /^stream:deductions:(\d{1,5})$/.exec(key);
+  return match ? Number(match[1]) : undefined;
+}
+
+export function balanceKey(shard: number, type: string, ownerId: string): string {
+  return `balance:{stream:deductions:${shard}}:${type}:${ownerId}`;
+}
+
+/** Matches every account of a shard in a SCAN. */
+export function balancePattern(shard: number): string {
+  return `balance:{stream:deductions:${shard}}:*`;
+}
+
+/** Reads the owner back out of an account's key. */
+export function ownerOfBalanceKey(key: string): { type: string; ownerId: string } | undefined {
+  const match = /^balance:\{stream:deductions:\d+\}:(user|tenant):(.+)$/.exec(key);
+  return match?.[1] && match[2] ? { type: match[1], ownerId: match[2] } : undefined;
+}
+
+/** Remembers what a request id of an account was answered. */
+export function chargeKey(shard: number, accountId: string, requestId: string): string {
+  return `charge:{stream:deductions:${shard}}:${accountId}:${requestId}`;
+}
+
+/** Holds the fence token that every money-moving script must be given. */
+export function epochKey(shard: number): string {
+  return `epoch:{stream:deductions:${shard}}`;
+}
+
+/** The stream id up to which every entry is proven settled. */
+export function provenKey(shard: number): string {
+  return `proven:{stream:deductions:${shard}}`;
+}

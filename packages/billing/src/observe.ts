@@ -1,0 +1,27 @@
+// The named moments on the path of money. A test throws at one to make a crash between two writes, or waits for one
+// instead of sleeping; metrics count them. docs/invariants.md lists what each window may leave behind.
+
+export type ObservePoint =
+  | "charge.sent" // the script's reply has not been read yet
+  | "charge.answered"
+  | "load.collected" // entries of the account collected, Postgres not read yet
+  | "load.read" // Postgres read, Redis not written yet
+  | "load.set"
+  | "credit.read" // the row was read, Redis not written yet
+  | "credit.applied"
+  | "credit.caught_up" // a catch-up pass has ended
+  | "credit.listening"
+  | "consume.read" // entries delivered, nothing written yet
+  | "settle.written" // rows written, not committed
+  | "settle.committed" // committed, not acked
+  | "consume.acked"
+  | "consume.claimed"
+  | "consume.waiting" // a store is down or refuses; the batch is kept
+  | "dead_letter.written" // kept as dead letter, not acked
+  | "fence.adopted"
+  | "fence.advanced"
+  | "fence.lost";
+
+export type Observe = (point: ObservePoint, detail?: Record<string, unknown>) => void;
+
+export const unobserved: Observe = () => {};

@@ -1,0 +1,104 @@
+// Connections to Redis. The client never re-sends a command by itself and never queues while it is disconnected: an
+// unanswered charge is the caller's to ask again with its request id, so that nothing is drawn twice unseen.
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { Cluster, Redis, type RedisOptions } from "ioredis";
+import { BillingError } from "./errors.ts";
+
+export type RedisClient = Redis | Cluster;
+
+/** Where Redis is: one server by address, or a cluster by some of its nodes (`host:port`). */
+export type RedisAddress = { redisUrl: string } | { clusterNodes: readonly string[] };
+
+const ANSWER_TIMEOUT_MS = 5_000;
+
+/**
+ * Opens a client for commands that answer at once, or with `blocking` for one read that may wait. Reconnects for ever; while
+ * disconnected every command fails.
+ */
+export function connectRedis(address: RedisAddress, options: { blocking?: boolean } = {}): RedisClient {
+  const retryStrategy = (attempt: number) => Math.min(attempt * 50, 1_000);
+  const connection = {
+    protocol: 2,
+    maxRetriesPerRequest: 0,
+    autoResendUnfulfilledCommands: false,
+    connectTimeout: ANSWER_TIMEOUT_MS,
+    ...(options.blocking ? {} : { commandTimeout: ANSWER_TIMEOUT_MS }),
+  } satisfies RedisOptions;
+  const client =
+    "redisUrl" in address
+      ? new Redis(address.redisUrl, { ...connection, enableOfflineQueue: false, retryStrategy })
+      : new Cluster([...address.clusterNodes], { redisOptions: connection, clusterRetryStrategy: retryStrategy });
+  // Without a listener ioredis prints every failed reconnect; commands that fail tell their callers themselves.
+  client.on("error", () => {});
+  return client;
+}
+
+/** Waits until the client can take commands. Throws `redis_unavailable` after the deadline. */
+export async function redisReady(redis: RedisClient, timeoutMs: number): Promise<void> {
+  if (redis.status === "ready") return;
+  await new Promise<void>((resolve, reject) => {
+    const ready = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+    const timer = setTimeout(() => {
+      redis.off("ready", ready);
+      reject(new BillingError("redis_unavailable", "The balance store cannot be reached."));
+    }, timeoutMs);
+    redis.once("ready", ready);
+  });
+}
+
+/** The servers that hold keys, for commands that do not follow a key (SCAN, INFO). */
+export function redisServers(redis: RedisClient): Redis[] {
+  return redis instanceof Cluster ? redis.nodes("master") : [redis];
+}
+
+/** A Lua script with the arithmetic that all of them share. */
+export type Script = { readonly source: string; readonly sha: string };
+
+export function loadScript(file: string): Script {
+  const read = (name: string) => readFileSync(new URL(name, import.meta.url), "utf8");
+  const source = `${read("./exact.lua")}\n${read(file)}`;
+  return { source, sha: createHash("sha1").update(source).digest("hex") };
+}
+
+/** Runs a script by its digest, sending the text once to a server that does not know it (NOSCRIPT: it has not run). */
+export async function runScript(
+  redis: RedisClient,
+  script: Script,
+  keys: readonly string[],
+  args: readonly string[],
+): Promise<unknown> {
+  try {
+    return await redis.evalsha(script.sha, keys.length, ...keys, ...args);
+  } catch (error) {
+    if (!(error instanceof Error && error.message.startsWith("NOSCRIPT"))) throw redisFailure(error);
+  }
+  try {
+    return await redis.eval(script.source, keys.length, ...keys, ...args);
+  } catch (error) {
+    throw redisFailure(error);
+  }
+}
+
+/** What a failed command means to a caller: the store is out of memory, or it cannot be reached. */
+export function redisFailure(error: unknown): BillingError {
+  if (error instanceof BillingError) return error;
+  const text = error instanceof Error ? error.message : String(error);
+  if (text.startsWith("OOM") || text.includes("used memory > 'maxmemory'"))
+    return new BillingError("redis_memory", "The balance store is out of memory.", { cause: error });
+  return new BillingError("redis_unavailable", "The balance store cannot be reached.", { cause: error, message: text });
+}
+
+/** A script's reply is an array of text and arrays; anything else is a bug of ours. */
+export function replyArray(reply: unknown): unknown[] {
+  if (!Array.isArray(reply)) throw new TypeError(`a script answered ${typeof reply}, not an array`);
+  return reply;
+}
+
+export function replyText(value: unknown): string {
+  if (typeof value !== "string") throw new TypeError(`a script answered ${typeof value}, not text`);
+  return value;
+}
