@@ -303,3 +303,13 @@ SELECT id, owner_userid, owner_tenantid, balance FROM data.account_balance;
 CREATE VIEW data.virtual_keys AS
 SELECT k.virtual_key, k.user_id, u.tenant_id
 FROM data.virtual_key k JOIN data.user_profile u ON u.id = k.user_id;
+--> statement-breakpoint
+DO $$
+DECLARE
+  old record;
+BEGIN
+  FOR old IN SELECT * FROM view_grant LOOP
+    EXECUTE format('GRANT %s ON data.%I TO %s', old.privilege_type, old.view,
+      CASE old.grantee WHEN 0 THEN 'PUBLIC' ELSE old.grantee::regrole::text END);
+  END LOOP;
+END $$;
