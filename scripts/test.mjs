@@ -1,0 +1,79 @@
+// `npm test`: installs what it needs, then every check: types, lint, unit, live on real servers, and the browser on a
+// production build. Its last line is `N passed, N failed`: the tests that passed, and the tests and checks that failed.
+
+import { createServer } from "node:net";
+import { runChecks } from "./checks.mjs";
+import { ensureChromium } from "./chromium.mjs";
+import { ensurePackages } from "./packages.mjs";
+import { run, say, tool } from "./run.mjs";
+import { runBrowserTests, runVitest } from "./suites.mjs";
+
+const failures = [];
+let passed = 0;
+let failed = 0;
+
+function count(title, totals) {
+  passed += totals.passed;
+  failed += totals.failed;
+  if (totals.failed > 0) failures.push(`${title}: ${totals.failed}`);
+}
+
+function countFailure(title) {
+  failed += 1;
+  failures.push(title);
+}
+
+async function step(title, command, timeoutMs) {
+  say(title);
+  const code = await run({ title, command, timeoutMs });
+  if (code !== 0) countFailure(title);
+  return code === 0;
+}
+
+function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+async function testBrowser() {
+  const title = "browser tests";
+  if (!(await step("building the console", [tool("turbo"), "run", "build", "--filter=@drawdown/web"], 300_000))) return;
+  try {
+    const chromium = await ensureChromium();
+    count(title, await runBrowserTests({ title, port: await freePort(), chromium, timeoutMs: 420_000 }));
+  } catch (error) {
+    say(error.message);
+    countFailure(title);
+  }
+}
+
+async function testAll() {
+  await ensurePackages();
+  for (const title of await runChecks()) countFailure(title);
+  count("unit tests", await runVitest({ title: "unit tests", projects: ["unit"], timeoutMs: 300_000 }));
+  if (await step("looking for Redis", [tool("node"), "scripts/redis.ts"], 600_000)) {
+    const title = "live and simulation tests";
+    count(title, await runVitest({ title, projects: ["live", "sim"], timeoutMs: 900_000 }));
+  }
+  await testBrowser();
+}
+
+process.once("exit", () => {
+  for (const failure of failures) say(`failed: ${failure}`);
+  say(`${passed} passed, ${failed} failed`);
+});
+
+try {
+  await testAll();
+  process.exitCode = failed === 0 && passed > 0 ? 0 : 1;
+} catch (error) {
+  say(error.stack ?? String(error));
+  countFailure("the test run itself");
+  process.exitCode = 1;
+}
