@@ -63,6 +63,7 @@ const settings = z.object({
   DRAWDOWN_ADMIN_EMAIL: z.email("must be an e-mail address").optional(),
   DRAWDOWN_ADMIN_PASSWORD: z.string().min(8, "must have at least 8 characters").optional(),
   REQUEST_ID_TTL_MINUTES: whole(60, 1, 10_080),
+  UPSTREAM_SILENCE_SECONDS: whole(300, 1, 3_600),
   CONSUMER_NAME: z
     .string()
     .regex(/^[\w.:-]{1,128}$/, "must be letters, digits and . : _ - only")
@@ -96,6 +97,8 @@ export type Config = Readonly<{
   }>;
   admin: Readonly<{ email: string; password: string }> | undefined;
   requestTtlMs: number;
+  /** The longest a provider may say nothing: before its answer's head, and between two pieces of it. */
+  upstreamSilenceMs: number;
   consumer: Readonly<{
     /** Undefined: the worker takes one of its own. */
     name: string | undefined;
@@ -200,6 +203,7 @@ function freeze(data: z.infer<typeof settings>, stores: Stores, secrets: string[
     }),
     admin: email === undefined || password === undefined ? undefined : Object.freeze({ email, password }),
     requestTtlMs: data.REQUEST_ID_TTL_MINUTES * minuteMs,
+    upstreamSilenceMs: data.UPSTREAM_SILENCE_SECONDS * 1_000,
     consumer: Object.freeze({
       name: data.CONSUMER_NAME,
       batchSize: data.CONSUMER_BATCH_SIZE,

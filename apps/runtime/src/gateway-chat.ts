@@ -1,0 +1,300 @@
+/**
+ * POST /v1/chat/completions: key → price → is it covered → provider → charge → answer. The charge comes after the answer until holds
+ * exist; what that leaves open is written in docs/decisions/0030-charge-after-answer.md.
+ */
+import {
+  type Billing,
+  type ChargeRequest,
+  type Cost,
+  costOf,
+  findRequest,
+  formatUnits,
+  type ResolvedPrice,
+  readBalance,
+  readUsage,
+  type Usage,
+} from "@drawdown/billing";
+import type { FastifyReply, FastifyRequest } from "fastify";
+import type { Dispatcher } from "undici";
+import { z } from "zod";
+import { type Body, headerValue, name, readBody, requestId, requestIdOf } from "./gateway-body.ts";
+import { chargeDelivered, chargeHeaders } from "./gateway-charge.ts";
+import { errorReply, GatewayError, refusalError } from "./gateway-errors.ts";
+import { countTokens, type Estimate, estimateChat } from "./gateway-estimate.ts";
+import type { Caller } from "./gateway-keys.ts";
+import type { GatewayMetrics } from "./gateway-metrics.ts";
+import type { Prices } from "./gateway-prices.ts";
+import {
+  answerHeaders,
+  callProvider,
+  type ProviderAnswer,
+  type ProviderCall,
+  passBack,
+  readWhole,
+} from "./gateway-provider.ts";
+import { passStream, type StreamReading, write } from "./gateway-stream.ts";
+import type { Logger } from "./log.ts";
+
+const tokens = z.number().int().min(1).max(1e9).nullish();
+
+const chatBody = z.looseObject({
+  model: name,
+  messages: z.array(z.looseObject({ role: z.string() })).min(1),
+  stream: z.boolean().nullish(),
+  stream_options: z.looseObject({ include_usage: z.boolean().nullish() }).nullish(),
+  max_tokens: tokens,
+  max_completion_tokens: tokens,
+  n: z.number().int().min(1).max(128).nullish(),
+  request_id: requestId.optional(),
+});
+export type ChatBody = z.infer<typeof chatBody>;
+
+export type ChatDependencies = {
+  billing: Billing;
+  prices: Prices;
+  agent: Dispatcher;
+  metrics: GatewayMetrics;
+  log: Logger;
+  /** Request ids that are being answered by this process, by account. */
+  underway: Set<string>;
+  /** Work that goes on after its answer: a stop waits for it. */
+  background: Set<Promise<unknown>>;
+  /** Aborts what is still running shortly before the process must end. */
+  cut: AbortSignal;
+};
+
+/** How long a delivered answer's charge is asked again: while the client waits, and behind a stream that has ended. */
+const waitForChargeMs = 5_000;
+const chargeBehindMs = 300_000;
+
+type Chat = {
+  caller: Caller;
+  body: Body<ChatBody>;
+  requestId: string;
+  resolved: ResolvedPrice;
+  /** What the provider calls it. */
+  model: string;
+  call: ProviderCall;
+  estimate: Estimate;
+};
+
+export async function chat(
+  deps: ChatDependencies,
+  caller: Caller,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
+  const body = readBody(request, chatBody);
+  const id = requestIdOf(request, body.json.request_id);
+  reply.header("x-request-id", headerValue(id.id));
+  const { resolved, model, provider } = deps.prices.route(caller, body.json.model);
+  const release = id.given ? await claim(deps, caller, id.id) : undefined;
+  try {
+    const estimate = estimateChat(resolved.price, body);
+    await requireCover(deps.billing, caller, estimate);
+    const left = new AbortController();
+    const call: ProviderCall = {
+      agent: deps.agent,
+      metrics: deps.metrics,
+      provider,
+      path: "/chat/completions",
+      headers: request.headers,
+      body: bodyForProvider(body.json, model),
+      signal: AbortSignal.any([left.signal, deps.cut]),
+    };
+    const answer = await callProvider(call);
+    const one: Chat = { caller, body, requestId: id.id, resolved, model, call, estimate };
+    if (answer.statusCode >= 300) return await refuseAsProvider(deps, one, answer, reply);
+    const streamed = String(answer.headers["content-type"]).startsWith("text/event-stream");
+    return streamed ? await streamAnswer(deps, one, answer, reply, left) : await plainAnswer(deps, one, answer, reply);
+  } finally {
+    release?.();
+  }
+}
+
+/** A request id that was answered, or is being answered here, never goes to a provider again. */
+async function claim(deps: ChatDependencies, caller: Caller, id: string): Promise<() => void> {
+  const key = `${caller.account.id} ${id}`;
+  const again = (headers: Record<string, string> = {}) =>
+    new GatewayError(
+      "idempotency_conflict",
+      "This request id was used already. It is not sent to the provider again.",
+      {
+        headers,
+      },
+    );
+  if (deps.underway.has(key)) throw again();
+  deps.underway.add(key);
+  try {
+    const known = await findRequest(deps.billing, caller.account, id);
+    if (known !== undefined) throw again(chargeHeaders({ outcome: "repeated", ...known }));
+  } catch (error) {
+    deps.underway.delete(key);
+    throw error;
+  }
+  return () => deps.underway.delete(key);
+}
+
+/** The balance must cover the most that this request can cost. Nothing is set aside: that is what holds are for. */
+async function requireCover(billing: Billing, caller: Caller, estimate: Estimate): Promise<void> {
+  const balance = await readBalance(billing, caller.account);
+  if (balance === undefined) throw new GatewayError("invalid_api_key", "The API key is not valid.");
+  const refusal = { outcome: "refused", ...balance, requiredNanos: estimate.mostNanos } as const;
+  if (balance.status !== "active") throw refusalError({ ...refusal, reason: "account_frozen" });
+  if (balance.availableNanos < estimate.mostNanos) throw refusalError({ ...refusal, reason: "insufficient_balance" });
+}
+
+/** Written anew from what was priced: a body whose fields stand twice cannot mean one thing here and another at the provider. */
+function bodyForProvider(json: ChatBody, model: string): Buffer {
+  const { request_id: _, ...rest } = json;
+  const asked = json.stream === true ? { stream_options: { ...json.stream_options, include_usage: true } } : {};
+  return Buffer.from(JSON.stringify({ ...rest, model, ...asked }));
+}
+
+async function refuseAsProvider(
+  deps: ChatDependencies,
+  one: Chat,
+  answer: ProviderAnswer,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
+  deps.metrics.upstreamFailures.inc({ provider: one.call.provider.name, kind: String(answer.statusCode) });
+  return passBack(reply, one.call, answer, await readWhole(one.call, answer));
+}
+
+async function plainAnswer(
+  deps: ChatDependencies,
+  one: Chat,
+  answer: ProviderAnswer,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
+  const bytes = await readWhole(one.call, answer);
+  const { usage, text } = readPlain(bytes);
+  const charge = chargeOf(one, readReportedUsage(usage), { textLength: text, textChunks: 0, whole: true });
+  // Nothing was given yet: when the charge cannot be made, nothing is.
+  const charged = await chargeDelivered(deps.billing, deps.metrics, charge, AbortSignal.timeout(waitForChargeMs));
+  reply.headers(chargeHeaders(charged));
+  return passBack(reply, one.call, answer, bytes);
+}
+
+async function streamAnswer(
+  deps: ChatDependencies,
+  one: Chat,
+  answer: ProviderAnswer,
+  reply: FastifyReply,
+  left: AbortController,
+): Promise<FastifyReply> {
+  const response = reply.raw;
+  reply.hijack();
+  response.once("close", () => left.abort());
+  const reading = await passStream({
+    body: answer.body,
+    response,
+    writeHead: () =>
+      response.writeHead(200, { ...stringHeaders(reply), ...answerHeaders(answer), "cache-control": "no-cache" }),
+    hideUsage: one.body.json.stream_options?.include_usage !== true,
+  });
+  if (reading.empty) {
+    // Not one event came through: nothing was given, nothing is charged, and the answer can still be an error.
+    const failed = errorReply(new GatewayError("upstream_error", "The provider broke off before its first word."), "");
+    if (!response.destroyed)
+      response.writeHead(failed.status, { ...stringHeaders(reply), "content-type": "application/json" });
+    response.end(JSON.stringify(failed.body));
+    deps.metrics.upstreamFailures.inc({ provider: one.call.provider.name, kind: "broken_off" });
+    return reply;
+  }
+  await chargeStream(deps, one, reading);
+  if (reading.ended) for (const event of reading.held) await write(response, event);
+  else await write(response, brokenOff(deps, one));
+  response.end();
+  return reply;
+}
+
+/** Charges a stream before its end mark is sent; when billing is away for long, behind the stream's back. */
+async function chargeStream(deps: ChatDependencies, one: Chat, reading: StreamReading): Promise<void> {
+  const charge = chargeOf(one, readReportedUsage(reading.usage), { ...reading, whole: reading.ended });
+  const giveUp = AbortSignal.any([AbortSignal.timeout(chargeBehindMs), deps.cut]);
+  const charging = chargeDelivered(deps.billing, deps.metrics, charge, giveUp).catch((error: unknown) => {
+    deps.metrics.uncharged.inc({ reason: error instanceof GatewayError ? error.code : "billing_unavailable" });
+    deps.log.error(
+      { err: error, account: charge.account.id, request_id: charge.requestId, cost: formatUnits(charge.costNanos) },
+      "delivered and not charged",
+    );
+  });
+  deps.background.add(charging);
+  void charging.finally(() => deps.background.delete(charging));
+  const late = AbortSignal.timeout(waitForChargeMs);
+  await Promise.race([charging, new Promise((resolve) => late.addEventListener("abort", resolve, { once: true }))]);
+}
+
+/** How much came when the provider did not say: counted from the text. */
+type Seen = { textLength: number; textChunks: number; whole: boolean };
+
+function chargeOf(one: Chat, reported: Usage | undefined, seen: Seen): ChargeRequest {
+  const perRequest = one.resolved.price.priceModel === "per_request";
+  const usage = reported ?? countedUsage(one, seen);
+  const usageSource = reported ? "provider" : perRequest ? "none" : seen.whole ? "estimated" : "partial";
+  const { costNanos, explanation } = priced(one, usage);
+  return {
+    account: one.caller.account,
+    virtualKey: one.caller.virtualKey,
+    requestId: one.requestId,
+    digest: one.body.digest,
+    costNanos,
+    provider: one.resolved.provider,
+    model: one.model,
+    inputTokens: usage.inputTokens,
+    outputTokens: usage.outputTokens,
+    totalTokens: usage.totalTokens,
+    usageSource,
+    metadata: {
+      price_id: explanation.price_id,
+      ...(one.caller.customerTypeMismatch ? { customer_type_mismatch: true } : {}),
+    },
+  };
+}
+
+/** Usage whose parts do not add up cannot be priced as it stands: its totals can. */
+function priced(one: Chat, usage: Usage): Cost {
+  try {
+    return costOf(one.resolved.price, usage);
+  } catch {
+    return costOf(one.resolved.price, countedOnly(usage.inputTokens, usage.outputTokens));
+  }
+}
+
+function countedUsage(one: Chat, seen: Seen): Usage {
+  return countedOnly(one.estimate.inputTokens, Math.max(seen.textChunks, countTokens(seen.textLength)));
+}
+
+function countedOnly(inputTokens: number, outputTokens: number): Usage {
+  const totalTokens = inputTokens + outputTokens;
+  return { inputTokens, outputTokens, totalTokens, cachedInputTokens: 0, cacheWriteTokens: 0, reasoningTokens: 0 };
+}
+
+/** Usage that cannot be understood is no usage: the answer was given all the same, and is counted instead. */
+function readReportedUsage(usage: unknown): Usage | undefined {
+  try {
+    return readUsage(usage);
+  } catch {
+    return undefined;
+  }
+}
+
+function readPlain(bytes: Buffer): { usage: unknown; text: number } {
+  try {
+    const answer = JSON.parse(bytes.toString("utf8")) as { usage?: unknown; choices?: unknown };
+    return { usage: answer.usage, text: JSON.stringify(answer.choices ?? "").length };
+  } catch {
+    return { usage: undefined, text: bytes.length };
+  }
+}
+
+function brokenOff(deps: ChatDependencies, one: Chat): Buffer {
+  deps.metrics.upstreamFailures.inc({ provider: one.call.provider.name, kind: "broken_off" });
+  const { body } = errorReply(new GatewayError("upstream_error", "The provider broke off. What came is charged."), "");
+  return Buffer.from(`data: ${JSON.stringify(body)}\n\n`);
+}
+
+function stringHeaders(reply: FastifyReply): Record<string, string> {
+  return Object.fromEntries(Object.entries(reply.getHeaders()).map(([header, value]) => [header, String(value)]));
+}

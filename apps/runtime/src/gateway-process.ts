@@ -1,0 +1,91 @@
+/** `drawdown gateway`: opens the stores, keeps what is remembered true, serves, and stops without losing what is in flight. */
+import { applyCredits, type Billing, closeBilling, openBilling } from "@drawdown/billing";
+import { closeDb, connectDb, type Db, listen as listenToPostgres } from "@drawdown/db";
+import { type Config, readConfig } from "./config.ts";
+import { listen, type Running, runForeground } from "./foreground.ts";
+import { type Gateway, gatewayServer } from "./gateway.ts";
+import { rememberKeys } from "./gateway-keys.ts";
+import { gatewayMetrics } from "./gateway-metrics.ts";
+import { Prices } from "./gateway-prices.ts";
+import { providerConnections } from "./gateway-provider.ts";
+import { stopServer } from "./in-flight.ts";
+import { type Logger, openLog } from "./log.ts";
+
+/** Of the ten seconds that a stop may take: answers end by themselves, then they are cut and charged as far as they came. */
+const drainMs = 5_500;
+const cutMs = 2_500;
+
+/** Runs until a signal. Returns the exit code. */
+export async function gatewayCommand(options: { port?: number }): Promise<number> {
+  const config = readConfig(["database", "redis"]);
+  const log = openLog("gateway", { level: config.logLevel, secrets: config.secrets });
+  return await runForeground(log, (stopping) =>
+    startGateway(config, options.port ?? config.gatewayPort, log, stopping),
+  );
+}
+
+async function startGateway(config: Config, port: number, log: Logger, stopping: AbortSignal): Promise<Running> {
+  const db = connectDb(config.databaseUrl, {
+    applicationName: "drawdown gateway",
+    onConnectionError: (error) => log.warn({ err: error }, "a connection to Postgres broke"),
+  });
+  const billing = await openBilling({
+    ...config.redis,
+    db,
+    numShards: config.numShards,
+    requestTtlMs: config.requestTtlMs,
+  });
+  const closing = new AbortController();
+  const cut = new AbortController();
+  const keys = rememberKeys(db);
+  const prices = new Prices(db, log);
+  await prices.refresh();
+  const agent = providerConnections(config.upstreamSilenceMs);
+  const gateway = gatewayServer({
+    billing,
+    keys,
+    prices,
+    agent,
+    metrics: gatewayMetrics(),
+    log,
+    stopping,
+    cut: cut.signal,
+  });
+  const warn = (error: unknown) => log.warn({ err: error }, "waiting for a store; it is tried again");
+  const listening = listenToPostgres(config.databaseUrl, ["virtual_key_updated", "model_price_updated"], {
+    signal: closing.signal,
+    onError: warn,
+    // What was said while nobody listened is unknown: forget all, read all.
+    onConnected: async () => {
+      keys.forget();
+      await prices.refresh();
+    },
+    onNotification: (channel, payload) => {
+      if (channel === "virtual_key_updated") keys.forget(payload);
+      else prices.refresh().catch(warn);
+    },
+  });
+  const applying = applyCredits({ billing, databaseUrl: config.databaseUrl, signal: closing.signal, onError: warn });
+  const where = { host: config.listenHost, port, what: "the gateway", setting: "GATEWAY_PORT" };
+  const address = await listen(gateway.app, where);
+  log.info({ address }, "ready");
+  return {
+    stop: async () => {
+      await finish(gateway, cut);
+      closing.abort();
+      await Promise.all([listening, applying, agent.destroy()]);
+      await closeStores(billing, db);
+    },
+  };
+}
+
+async function finish(gateway: Gateway, cut: AbortController): Promise<void> {
+  await stopServer(gateway.app, gateway.inFlight, { drainMs, cutMs, cut: () => cut.abort() });
+  cut.abort();
+  await Promise.allSettled(gateway.background);
+}
+
+async function closeStores(billing: Billing, db: Db): Promise<void> {
+  await closeBilling(billing);
+  await closeDb(db);
+}

@@ -1,0 +1,153 @@
+/**
+ * The gateway: key → price → charge. Every route below /v1 knows its caller before it reads a body; every refusal has the shape of
+ * gateway-errors.ts; nothing is logged for a request that went as it should.
+ */
+import { randomUUID } from "node:crypto";
+import { type Billing, BillingError, formatUnits, readBalance } from "@drawdown/billing";
+import type { VirtualKeyRow } from "@drawdown/db";
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import type { Dispatcher } from "undici";
+import { headerValue, requestId } from "./gateway-body.ts";
+import { postCharge } from "./gateway-charges.ts";
+import { type ChatDependencies, chat } from "./gateway-chat.ts";
+import { errorReply, GatewayError } from "./gateway-errors.ts";
+import { authenticate, type Caller } from "./gateway-keys.ts";
+import type { Memory } from "./gateway-memory.ts";
+import type { GatewayMetrics } from "./gateway-metrics.ts";
+import type { Prices } from "./gateway-prices.ts";
+import { healthRoutes } from "./health.ts";
+import { type InFlight, trackInFlight } from "./in-flight.ts";
+import type { Logger } from "./log.ts";
+
+/** The longest body that is read, in bytes: room for images, far from what would stop the process. */
+export const bodyLimitBytes = 16 * 1024 * 1024;
+
+export type GatewayDependencies = {
+  billing: Billing;
+  keys: Memory<VirtualKeyRow>;
+  prices: Prices;
+  agent: Dispatcher;
+  metrics: GatewayMetrics;
+  log: Logger;
+  /** Aborts when the process is to stop: not ready any more, while what is in flight is finished. */
+  stopping: AbortSignal;
+  cut: AbortSignal;
+};
+
+export type Gateway = { app: FastifyInstance; inFlight: InFlight; background: Set<Promise<unknown>> };
+
+declare module "fastify" {
+  interface FastifyRequest {
+    /** Set for every route below /v1 before its body is read. */
+    caller: Caller | undefined;
+  }
+}
+
+/** The server, not yet listening. */
+export function gatewayServer(deps: GatewayDependencies): Gateway {
+  const app = Fastify({
+    logger: false,
+    bodyLimit: bodyLimitBytes,
+    genReqId: () => `req_${randomUUID()}`,
+    forceCloseConnections: "idle",
+    return503OnClosing: false,
+    routerOptions: { ignoreTrailingSlash: true },
+  });
+  const inFlight = trackInFlight(app);
+  const background = new Set<Promise<unknown>>();
+  const chatDeps: ChatDependencies = { ...deps, underway: new Set(), background };
+
+  app.decorateRequest("caller", undefined);
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser("*", { parseAs: "buffer" }, (_request, body, done) => done(null, body));
+  app.addHook("onRequest", (request, reply, done) => {
+    nameRequest(request, reply);
+    measure(deps.metrics, inFlight, request, reply);
+    done();
+  });
+  healthRoutes(app, { registry: deps.metrics.registry, checks: () => checks(deps) });
+  refusals(app, deps.log);
+
+  app.register((routes, _options, done) => {
+    routes.addHook("onRequest", async (request) => {
+      request.caller = await authenticate(deps.keys, request.headers, new Date());
+    });
+    routes.post("/v1/chat/completions", (request, reply) => chat(chatDeps, callerOf(request), request, reply));
+    routes.post("/v1/charges", (request, reply) => postCharge(deps, callerOf(request), request, reply));
+    routes.get("/v1/balance", (request) => getBalance(deps.billing, callerOf(request)));
+    routes.get("/v1/models", (request) => getModels(deps.prices, callerOf(request)));
+    done();
+  });
+  return { app, inFlight, background };
+}
+
+async function getBalance(billing: Billing, caller: Caller) {
+  const balance = await readBalance(billing, caller.account);
+  if (balance === undefined) throw new GatewayError("invalid_api_key", "The API key is not valid.");
+  return {
+    currency: balance.currency,
+    balance: formatUnits(balance.balanceNanos),
+    held: formatUnits(balance.heldNanos),
+    available: formatUnits(balance.availableNanos),
+    overdue_amount: formatUnits(balance.overdueNanos),
+  };
+}
+
+function getModels(prices: Prices, caller: Caller) {
+  const data = prices.models(caller).map(({ id, ownedBy, created }) => ({
+    id,
+    object: "model",
+    created: Math.floor(created.getTime() / 1000),
+    owned_by: ownedBy,
+  }));
+  return { object: "list", data };
+}
+
+/** Ready is: able to charge. Postgres down makes no difference to accounts and keys that are known. */
+async function checks(deps: GatewayDependencies): Promise<Record<string, string>> {
+  const process = deps.stopping.aborted ? "stopping" : "ok";
+  try {
+    await deps.billing.fence.token(0);
+    await deps.billing.ask((redis) => redis.ping());
+    return { process, billing: "ok" };
+  } catch (error) {
+    return { process, billing: error instanceof BillingError ? error.publicMessage : "cannot be asked" };
+  }
+}
+
+/** Every answer says what its request is called: as the client named it, else as we do. */
+function nameRequest(request: FastifyRequest, reply: FastifyReply): void {
+  const given = request.headers["idempotency-key"];
+  const named = typeof given === "string" && requestId.safeParse(given).success ? given : request.id;
+  reply.header("x-request-id", headerValue(named));
+}
+
+function measure(metrics: GatewayMetrics, inFlight: InFlight, request: FastifyRequest, reply: FastifyReply): void {
+  const route = request.routeOptions.url ?? "unknown";
+  const end = metrics.requestSeconds.startTimer({ route });
+  metrics.inFlight.set(inFlight.count());
+  reply.raw.once("close", () => {
+    end();
+    metrics.requests.inc({ route, status: String(reply.raw.statusCode) });
+    metrics.inFlight.set(inFlight.count());
+  });
+}
+
+function refusals(app: FastifyInstance, log: Logger): void {
+  app.setErrorHandler((error, request, reply) => {
+    const { status, headers, body } = errorReply(error, request.url);
+    // A client's mistake is the client's to see; ours and the world's are the operator's too.
+    if (status >= 500) log.warn({ err: error, route: request.routeOptions.url, request_id: request.id }, "refused");
+    return reply.code(status).headers(headers).send(body);
+  });
+  app.setNotFoundHandler((request, reply) => {
+    const error = new GatewayError("not_found", `There is no ${request.method} ${request.url.split("?")[0]} here.`);
+    const { status, headers, body } = errorReply(error, request.url);
+    return reply.code(status).headers(headers).send(body);
+  });
+}
+
+function callerOf(request: FastifyRequest): Caller {
+  if (request.caller === undefined) throw new Error("a route below /v1 was reached without its caller");
+  return request.caller;
+}
