@@ -28,6 +28,18 @@ export {
   TOTAL_CREDITS_LIMIT_NANOS,
 } from "./money.ts";
 export { type Observe, type ObservePoint, unobserved } from "./observe.ts";
+export { type Cost, costOf, type Explanation, type Price, type PriceModel, type RateKind } from "./price.ts";
+export { importPrices, type PriceImport } from "./price-import.ts";
+export {
+  buildPriceList,
+  listPrices,
+  loadPriceList,
+  type PriceList,
+  type PriceQuery,
+  type PriceRow,
+  type ResolvedPrice,
+  resolvePrice,
+} from "./price-list.ts";
 export {
   type AccountRef,
   type AccountType,
@@ -40,3 +52,4 @@ export {
   type UsageEntry,
   type UsageSource,
 } from "./stream.ts";
+export { readUsage, type Usage } from "./usage.ts";

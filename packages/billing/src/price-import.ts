@@ -9,6 +9,7 @@ import { inArray, sql } from "drizzle-orm";
 import { fromBooks } from "./postgres.ts";
 import { isImported } from "./price-list.ts";
 import {
+  canonicalText,
   type DatedTerms,
   type ListedModel,
   priceSource,
@@ -89,14 +90,16 @@ function changesOf(model: ListedModel, rows: readonly StoredRow[], now: Date): C
   const taken = new Set(rows.map(momentKey));
   const renamed = imported.filter((row) => canonicalText(row.match) !== canonicalText(model.match)).map(({ id }) => id);
   const stored = datedRows(imported);
-  if (stored.length === 0) return { insert: model.dated.flatMap((dated) => newRows(model, dated, taken)), remove: [], rename: [] };
+  if (stored.length === 0)
+    return { insert: model.dated.flatMap((dated) => newRows(model, dated, taken)), remove: [], rename: [] };
 
   const isLater = ({ validFrom }: { validFrom: Date }): boolean => validFrom > now;
   const wantedNow = model.dated.findLast((dated) => !isLater(dated));
   const storedNow = stored.findLast((dated) => !isLater(dated));
   const unchanged = wantedNow && storedNow && sameTerms(wantedNow.terms, storedNow.terms);
   const wanted = wantedNow && !unchanged ? [{ validFrom: now, terms: wantedNow.terms }] : [];
-  const isSame = (a: DatedTerms) => (b: DatedTerms) => a.validFrom.getTime() === b.validFrom.getTime() && sameTerms(a.terms, b.terms);
+  const isSame = (a: DatedTerms) => (b: DatedTerms) =>
+    a.validFrom.getTime() === b.validFrom.getTime() && sameTerms(a.terms, b.terms);
   const later = model.dated.filter(isLater);
   const gone = stored.filter(isLater).filter((dated) => !later.some(isSame(dated)));
   const remove = gone.flatMap(({ terms }) => terms.map(({ id }) => id));
@@ -108,3 +111,70 @@ function changesOf(model: ListedModel, rows: readonly StoredRow[], now: Date): C
     rename: renamed.filter((id) => !remove.includes(id)),
   };
 }
+
+/** The stored rows that begin at one moment are one price, as in the source; oldest first. */
+function datedRows(rows: readonly StoredRow[]): { validFrom: Date; terms: StoredRow[] }[] {
+  const byMoment = Map.groupBy(rows, ({ validFrom }) => validFrom.getTime());
+  return [...byMoment].sort(([a], [b]) => a - b).map(([moment, terms]) => ({ validFrom: new Date(moment), terms }));
+}
+
+function newRows(model: ListedModel, { validFrom, terms }: DatedTerms, taken: ReadonlySet<string>): NewRow[] {
+  // An operator's own row may stand at the very moment. His goes before ours anyway, so ours begins a moment later.
+  let from = validFrom;
+  while (terms.some((one) => taken.has(momentKey({ ...one, validFrom: from })))) from = new Date(from.getTime() + 1);
+  return terms.map((one) => ({
+    ...one,
+    provider: model.provider,
+    model: model.model,
+    match: model.match,
+    currency: CURRENCY,
+    validFrom: from,
+    source: priceSource.name,
+    sourceDate: priceSource.date,
+  }));
+}
+
+function momentKey({ validFrom, windowStart }: Pick<StoredRow, "validFrom" | "windowStart">): string {
+  return `${validFrom.getTime()} ${windowStart}`;
+}
+
+/** List rows in the source's currency, of every source. */
+function groupByModel(rows: readonly StoredRow[]): Map<string, StoredRow[]> {
+  return Map.groupBy(
+    rows.filter((row) => row.customerTypeId === null && row.currency === CURRENCY),
+    keyOf,
+  );
+}
+
+function keyOf({ provider, model }: { provider: string; model: string }): string {
+  return JSON.stringify([provider, model]);
+}
+
+/**
+ * Where the providers with an OpenAI- or Anthropic-shaped API are, so that a key in the environment is all that is missing. A base
+ * without a path stands for its `/v1`. What the operator has entered under the same name stays.
+ */
+export const reachableProviders: (typeof provider.$inferInsert)[] = [
+  { name: "anthropic", shape: "anthropic", baseUrl: "https://api.anthropic.com", apiKeyEnv: "ANTHROPIC_API_KEY" },
+  { name: "openai", shape: "openai", baseUrl: "https://api.openai.com", apiKeyEnv: "OPENAI_API_KEY" },
+  {
+    name: "google",
+    shape: "openai",
+    baseUrl: "https://generativelanguage.googleapis.com/v1beta/openai",
+    apiKeyEnv: "GEMINI_API_KEY",
+  },
+  { name: "mistral", shape: "openai", baseUrl: "https://api.mistral.ai", apiKeyEnv: "MISTRAL_API_KEY" },
+  { name: "deepseek", shape: "openai", baseUrl: "https://api.deepseek.com", apiKeyEnv: "DEEPSEEK_API_KEY" },
+  { name: "x-ai", shape: "openai", baseUrl: "https://api.x.ai", apiKeyEnv: "XAI_API_KEY" },
+  { name: "groq", shape: "openai", baseUrl: "https://api.groq.com/openai/v1", apiKeyEnv: "GROQ_API_KEY" },
+  { name: "cerebras", shape: "openai", baseUrl: "https://api.cerebras.ai", apiKeyEnv: "CEREBRAS_API_KEY" },
+  { name: "moonshotai", shape: "openai", baseUrl: "https://api.moonshot.ai", apiKeyEnv: "MOONSHOT_API_KEY" },
+  { name: "together", shape: "openai", baseUrl: "https://api.together.xyz", apiKeyEnv: "TOGETHER_API_KEY" },
+  {
+    name: "fireworks",
+    shape: "openai",
+    baseUrl: "https://api.fireworks.ai/inference/v1",
+    apiKeyEnv: "FIREWORKS_API_KEY",
+  },
+  { name: "openrouter", shape: "openai", baseUrl: "https://openrouter.ai/api/v1", apiKeyEnv: "OPENROUTER_API_KEY" },
+];

@@ -70,7 +70,9 @@ function apiName(info: ModelInfo): string {
  */
 function datedTerms(info: ModelInfo): DatedTerms[] {
   const entries: ConditionalPrice[] = Array.isArray(info.prices) ? info.prices : [{ prices: info.prices }];
-  const starts = entries.flatMap(({ constraint }) => (constraint?.type === "start_date" ? [new Date(constraint.start_date)] : []));
+  const starts = entries.flatMap(({ constraint }) =>
+    constraint?.type === "start_date" ? [new Date(constraint.start_date)] : [],
+  );
   const dated: DatedTerms[] = [];
   for (const validFrom of [beginning, ...starts.sort((a, b) => a.getTime() - b.getTime())]) {
     const terms = termsAt(info, entries, validFrom);
@@ -129,7 +131,10 @@ function readTerms(info: ModelInfo, prices: ModelPrice): Terms {
     if (kind) {
       base[kind] = perMillion(typeof price === "number" ? price : price.base);
       for (const tier of tiersOf(price))
-        tiers.set(tier.start, { ...(tiers.get(tier.start) ?? { above_input_tokens: tier.start }), [kind]: perMillion(tier.price) });
+        tiers.set(tier.start, {
+          ...(tiers.get(tier.start) ?? { above_input_tokens: tier.start }),
+          [kind]: perMillion(tier.price),
+        });
     } else if (typeof price !== "number") {
       if (detail || unit === "requests_kcount") throw new Error(`its ${unit} has tiers`);
     } else if (detail) detailPrices[detail] = perMillion(price);
@@ -204,15 +209,21 @@ function holdsAt({ windowStart, windowEnd }: Hours, time: string): boolean {
   return start < end ? time >= start && time < end : time >= start || time < end;
 }
 
-/** Whether two prices say the same, whatever the order of rows and of keys (jsonb has an order of its own). */
+/** Whether two prices say the same, whatever the order of their rows. Rows of the table may be given too. */
 export function sameTerms(a: readonly Terms[], b: readonly Terms[]): boolean {
-  const text = (terms: readonly Terms[]): string => JSON.stringify(terms.map((one) => canonical(one)).sort());
+  const text = (all: readonly Terms[]): string => canonicalText(all.map((one) => canonicalText(termsOf(one))).sort());
   return text(a) === text(b);
 }
 
-function canonical(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`;
-  if (typeof value !== "object" || value === null) return JSON.stringify(value);
-  const fields = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
-  return `{${fields.map(([key, field]) => `${JSON.stringify(key)}:${canonical(field)}`).join(",")}}`;
+function termsOf(row: Terms): unknown[] {
+  return (Object.keys(noTerms) as Columns[]).map((column) => row[column]);
+}
+
+/** JSON in which the order of keys says nothing: jsonb has an order of its own. */
+export function canonicalText(value: unknown): string {
+  return JSON.stringify(value, (_, inner: unknown) =>
+    typeof inner === "object" && inner !== null && !Array.isArray(inner)
+      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : inner,
+  );
 }
