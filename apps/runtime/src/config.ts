@@ -17,13 +17,16 @@ const stackFile = fileURLToPath(new URL("../../../.drawdown/stack.json", import.
 
 const port = (fallback: number) => whole(fallback, 1, 65_535);
 
-function whole(fallback: number, least: number, most: number) {
+function wholeNumber(least: number, most: number) {
   return z
     .string()
     .regex(/^\d{1,15}$/, "must be a whole number")
     .transform(Number)
-    .pipe(z.number().min(least, `must be at least ${least}`).max(most, `must be at most ${most}`))
-    .default(fallback);
+    .pipe(z.number().min(least, `must be at least ${least}`).max(most, `must be at most ${most}`));
+}
+
+function whole(fallback: number, least: number, most: number) {
+  return wholeNumber(least, most).default(fallback);
 }
 
 function url(...protocols: string[]) {
@@ -68,10 +71,10 @@ const settings = z.object({
     .string()
     .regex(/^[\w.:-]{1,128}$/, "must be letters, digits and . : _ - only")
     .optional(),
-  CONSUMER_BATCH_SIZE: whole(1_000, 1, 10_000),
-  CONSUMER_BLOCK_TIME_MS: whole(5_000, 10, 60_000),
-  CONSUMER_MAX_RETRIES: whole(3, 1, 100),
-  CONSUMER_RETRY_DELAY_MS: whole(1_000, 1, 60_000),
+  CONSUMER_BATCH_SIZE: wholeNumber(1, 10_000).optional(),
+  CONSUMER_BLOCK_TIME_MS: wholeNumber(10, 60_000).optional(),
+  CONSUMER_MAX_RETRIES: wholeNumber(1, 100).optional(),
+  CONSUMER_RETRY_DELAY_MS: wholeNumber(1, 60_000).optional(),
   CLEANUP_INTERVAL_MINUTES: whole(60, 1, 10_080),
   CLEANUP_FIRST_DELAY_MINUTES: whole(30, 0, 10_080),
   CLEANUP_MAX_AGE_HOURS: whole(24, 1, 8_760),
@@ -99,14 +102,10 @@ export type Config = Readonly<{
   requestTtlMs: number;
   /** The longest a provider may say nothing: before its answer's head, and between two pieces of it. */
   upstreamSilenceMs: number;
-  consumer: Readonly<{
-    /** Undefined: the worker takes one of its own. */
-    name: string | undefined;
-    batchSize: number;
-    blockTimeMs: number;
-    maxRetries: number;
-    retryDelayMs: number;
-  }>;
+  /** Undefined: the worker takes a name of its own. */
+  consumerName: string | undefined;
+  /** Only what is set: the rest is as `consume` has it. */
+  consumer: Readonly<Partial<Record<"batchSize" | "blockTimeMs" | "maxRetries" | "retryDelayMs", number>>>;
   cleanup: Readonly<{ intervalMs: number; firstDelayMs: number; maxAgeMs: number; batchSize: number }>;
   monitorIntervalMs: number;
   /** Every secret value that is known here, for the log to leave out. */
@@ -204,12 +203,12 @@ function freeze(data: z.infer<typeof settings>, stores: Stores, secrets: string[
     admin: email === undefined || password === undefined ? undefined : Object.freeze({ email, password }),
     requestTtlMs: data.REQUEST_ID_TTL_MINUTES * minuteMs,
     upstreamSilenceMs: data.UPSTREAM_SILENCE_SECONDS * 1_000,
+    consumerName: data.CONSUMER_NAME,
     consumer: Object.freeze({
-      name: data.CONSUMER_NAME,
-      batchSize: data.CONSUMER_BATCH_SIZE,
-      blockTimeMs: data.CONSUMER_BLOCK_TIME_MS,
-      maxRetries: data.CONSUMER_MAX_RETRIES,
-      retryDelayMs: data.CONSUMER_RETRY_DELAY_MS,
+      ...(data.CONSUMER_BATCH_SIZE === undefined ? {} : { batchSize: data.CONSUMER_BATCH_SIZE }),
+      ...(data.CONSUMER_BLOCK_TIME_MS === undefined ? {} : { blockTimeMs: data.CONSUMER_BLOCK_TIME_MS }),
+      ...(data.CONSUMER_MAX_RETRIES === undefined ? {} : { maxRetries: data.CONSUMER_MAX_RETRIES }),
+      ...(data.CONSUMER_RETRY_DELAY_MS === undefined ? {} : { retryDelayMs: data.CONSUMER_RETRY_DELAY_MS }),
     }),
     cleanup: Object.freeze({
       intervalMs: data.CLEANUP_INTERVAL_MINUTES * minuteMs,

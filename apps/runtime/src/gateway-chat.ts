@@ -13,14 +13,15 @@ import {
   readBalance,
   readUsage,
   type Usage,
+  upperEstimate,
 } from "@drawdown/billing";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Dispatcher } from "undici";
 import { z } from "zod";
 import { type Body, headerValue, name, readBody, requestId, requestIdOf } from "./gateway-body.ts";
 import { chargeDelivered, chargeHeaders } from "./gateway-charge.ts";
+import { countPrompt, countTokens } from "./gateway-count.ts";
 import { errorReply, GatewayError, refusalError } from "./gateway-errors.ts";
-import { countTokens, type Estimate, estimateChat } from "./gateway-estimate.ts";
 import type { Caller } from "./gateway-keys.ts";
 import type { GatewayMetrics } from "./gateway-metrics.ts";
 import type { Prices } from "./gateway-prices.ts";
@@ -75,7 +76,6 @@ type Chat = {
   /** What the provider calls it. */
   model: string;
   call: ProviderCall;
-  estimate: Estimate;
 };
 
 export async function chat(
@@ -90,8 +90,7 @@ export async function chat(
   const { resolved, model, provider } = deps.prices.route(caller, body.json.model);
   const release = id.given ? await claim(deps, caller, id.id) : undefined;
   try {
-    const estimate = estimateChat(resolved.price, body);
-    await requireCover(deps.billing, caller, estimate);
+    await requireCover(deps.billing, caller, upperEstimate(resolved.price, body.json).costNanos);
     const left = new AbortController();
     const call: ProviderCall = {
       agent: deps.agent,
@@ -103,7 +102,7 @@ export async function chat(
       signal: AbortSignal.any([left.signal, deps.cut]),
     };
     const answer = await callProvider(call);
-    const one: Chat = { caller, body, requestId: id.id, resolved, model, call, estimate };
+    const one: Chat = { caller, body, requestId: id.id, resolved, model, call };
     if (answer.statusCode >= 300) return await refuseAsProvider(deps, one, answer, reply);
     const streamed = String(answer.headers["content-type"]).startsWith("text/event-stream");
     return streamed ? await streamAnswer(deps, one, answer, reply, left) : await plainAnswer(deps, one, answer, reply);
@@ -136,19 +135,23 @@ async function claim(deps: ChatDependencies, caller: Caller, id: string): Promis
 }
 
 /** The balance must cover the most that this request can cost. Nothing is set aside: that is what holds are for. */
-async function requireCover(billing: Billing, caller: Caller, estimate: Estimate): Promise<void> {
+async function requireCover(billing: Billing, caller: Caller, requiredNanos: bigint): Promise<void> {
   const balance = await readBalance(billing, caller.account);
   if (balance === undefined) throw new GatewayError("invalid_api_key", "The API key is not valid.");
-  const refusal = { outcome: "refused", ...balance, requiredNanos: estimate.mostNanos } as const;
+  const refusal = { outcome: "refused", ...balance, requiredNanos } as const;
   if (balance.status !== "active") throw refusalError({ ...refusal, reason: "account_frozen" });
-  if (balance.availableNanos < estimate.mostNanos) throw refusalError({ ...refusal, reason: "insufficient_balance" });
+  if (balance.availableNanos < requiredNanos) throw refusalError({ ...refusal, reason: "insufficient_balance" });
 }
 
 /** Written anew from what was priced: a body whose fields stand twice cannot mean one thing here and another at the provider. */
 function bodyForProvider(json: ChatBody, model: string): Buffer {
   const { request_id: _, ...rest } = json;
   const asked = json.stream === true ? { stream_options: { ...json.stream_options, include_usage: true } } : {};
-  return Buffer.from(JSON.stringify({ ...rest, model, ...asked }));
+  try {
+    return Buffer.from(JSON.stringify({ ...rest, model, ...asked }));
+  } catch (error) {
+    throw new GatewayError("invalid_request", "The body is nested too deeply.", { cause: error });
+  }
 }
 
 async function refuseAsProvider(
@@ -263,7 +266,7 @@ function priced(one: Chat, usage: Usage): Cost {
 }
 
 function countedUsage(one: Chat, seen: Seen): Usage {
-  return countedOnly(one.estimate.inputTokens, Math.max(seen.textChunks, countTokens(seen.textLength)));
+  return countedOnly(countPrompt(one.body.json), Math.max(seen.textChunks, countTokens(seen.textLength)));
 }
 
 function countedOnly(inputTokens: number, outputTokens: number): Usage {

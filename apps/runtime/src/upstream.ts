@@ -13,6 +13,7 @@ export type ReceivedRequest = {
   at: string;
   method: string;
   path: string;
+  /** Keys (`authorization`, `x-api-key`) stand as `sha256:<hex>`: they can be compared and not read. */
   headers: Record<string, string | string[] | undefined>;
   model: unknown;
   bodySha256: string;
@@ -50,7 +51,7 @@ export function upstreamServer(health: Health, stopping: AbortSignal): FastifyIn
       at: new Date().toISOString(),
       method: request.method,
       path: request.url,
-      headers: request.headers,
+      headers: withHashedKeys(request.headers),
       model: asked?.model ?? null,
       bodySha256: createHash("sha256").update(bytesOf(request)).digest("hex"),
       aborted: false,
@@ -184,6 +185,15 @@ function parse(request: FastifyRequest): Asked | undefined {
 function header(request: FastifyRequest, name: string): string | undefined {
   const value = request.headers[name];
   return typeof value === "string" ? value : undefined;
+}
+
+function withHashedKeys(headers: FastifyRequest["headers"]): ReceivedRequest["headers"] {
+  const hashed: ReceivedRequest["headers"] = { ...headers };
+  for (const name of ["authorization", "x-api-key"]) {
+    const value = headers[name];
+    if (typeof value === "string") hashed[name] = `sha256:${createHash("sha256").update(value).digest("hex")}`;
+  }
+  return hashed;
 }
 
 function closed(reply: FastifyReply): AbortSignal {

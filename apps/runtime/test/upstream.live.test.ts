@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { once } from "node:events";
 import Anthropic from "@anthropic-ai/sdk";
 import type { FastifyInstance } from "fastify";
@@ -158,7 +159,7 @@ describe("the simulated provider", () => {
     );
   });
 
-  it("remembers what it received, with the caller's headers", async () => {
+  it("remembers what it received, with the caller's headers and a hash of his key", async () => {
     await openai.chat.completions.create(ask("Hello"));
     await expect(openai.chat.completions.create(ask("[upstream: status=500]"))).rejects.toThrow();
     const seen = (await (await fetch(`${address}/requests`)).json()) as {
@@ -169,7 +170,7 @@ describe("the simulated provider", () => {
     expect(seen.requests[0]).toMatchObject({
       path: "/v1/chat/completions",
       model: "gpt-4o",
-      headers: { authorization: "Bearer provider-key" },
+      headers: { authorization: `sha256:${createHash("sha256").update("Bearer provider-key").digest("hex")}` },
     });
   });
 

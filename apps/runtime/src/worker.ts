@@ -1,0 +1,168 @@
+/**
+ * `drawdown worker`: settles what the streams hold into Postgres, applies credits to Redis, and watches the shards' epochs. It stops when
+ * the batch in hand is committed and acked; what it had not begun stays in the streams.
+ */
+import {
+  applyCredits,
+  type Billing,
+  BillingError,
+  closeBilling,
+  consume,
+  type Observe,
+  openBilling,
+} from "@drawdown/billing";
+import { closeDb, connectDb, type Db } from "@drawdown/db";
+import Fastify from "fastify";
+import { Counter, collectDefaultMetrics, Registry } from "prom-client";
+import { type Config, readConfig } from "./config.ts";
+import { listen, type Running, runForeground } from "./foreground.ts";
+import { type Health, healthRoutes } from "./health.ts";
+import { type InFlight, stopServer, trackInFlight } from "./in-flight.ts";
+import { type Logger, openLog } from "./log.ts";
+import { Problem } from "./problem.ts";
+import { takeName } from "./worker-name.ts";
+
+const watchEveryMs = 1_000;
+/** The same failure again and again is said once in this time. */
+const sayAgainMs = 10_000;
+
+/** Runs until a signal. Returns the exit code. */
+export async function workerCommand(options: { port?: number }): Promise<number> {
+  const config = readConfig(["database", "redis"]);
+  const log = openLog("worker", { level: config.logLevel, secrets: config.secrets });
+  return await runForeground(log, (stopping) => startWorker(config, options.port, log, stopping));
+}
+
+async function startWorker(
+  config: Config,
+  port: number | undefined,
+  log: Logger,
+  stopping: AbortSignal,
+): Promise<Running> {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const db = connectDb(config.databaseUrl, {
+    applicationName: "drawdown worker",
+    onConnectionError: (error) => log.warn({ err: error }, "a connection to Postgres broke"),
+  });
+  const billing = await openBilling({
+    ...config.redis,
+    db,
+    numShards: config.numShards,
+    requestTtlMs: config.requestTtlMs,
+    observe: countPoints(registry),
+  });
+  const onError = sayOnce(log);
+  const named =
+    config.consumerName === undefined
+      ? await takeName(config.databaseUrl, () => {
+          log.fatal("another worker has taken this worker's name: ending, to start with a free one");
+          process.exit(1);
+        })
+      : { name: config.consumerName, release: async () => undefined };
+  const health = { registry, checks: () => checks(billing, db, stopping) };
+  const server = port === undefined ? undefined : await serveHealth(config.listenHost, port, health);
+  const closing = new AbortController();
+  const work = [
+    consume({ billing, consumer: named.name, signal: closing.signal, settings: config.consumer, onError }),
+    applyCredits({ billing, databaseUrl: config.databaseUrl, signal: closing.signal, onError }),
+    watchEpochs(billing, closing.signal, onError),
+  ];
+  // A loop that ends by itself is a bug: the process must not look alive without it.
+  for (const loop of work) loop.catch((error: unknown) => process.emit("uncaughtException", asError(error)));
+  log.info({ consumer: named.name, port }, "ready");
+  return {
+    stop: async () => {
+      closing.abort();
+      await Promise.all(work);
+      await named.release();
+      if (server) await stopServer(server.app, server.inFlight, { drainMs: 500, cutMs: 0, cut: () => undefined });
+      await closeBilling(billing);
+      await closeDb(db);
+    },
+  };
+}
+
+async function serveHealth(host: string, port: number, health: Health) {
+  const app = Fastify({ logger: false, forceCloseConnections: "idle", return503OnClosing: false });
+  const inFlight: InFlight = trackInFlight(app);
+  healthRoutes(app, health);
+  await listen(app, { host, port, what: "the worker", setting: "--port" });
+  return { app, inFlight };
+}
+
+/** Ready is: able to settle. */
+async function checks(billing: Billing, db: Db, stopping: AbortSignal): Promise<Record<string, string>> {
+  const said = async (ask: () => Promise<unknown>): Promise<string> => {
+    try {
+      await ask();
+      return "ok";
+    } catch (error) {
+      return error instanceof BillingError ? error.publicMessage : "cannot be reached";
+    }
+  };
+  const [redis, postgres] = await Promise.all([
+    said(() => billing.ask((client) => client.ping())),
+    said(() => db.$client.query("SELECT 1")),
+  ]);
+  return { process: stopping.aborted ? "stopping" : "ok", redis, postgres };
+}
+
+/** Compares the shards' epochs in both stores each second, so that a Redis that lost something is fenced within seconds. */
+async function watchEpochs(billing: Billing, signal: AbortSignal, onError: (error: unknown) => void): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      await billing.fence.watch();
+    } catch (error) {
+      onError(error);
+    }
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(done, watchEveryMs);
+      function done(): void {
+        clearTimeout(timer);
+        signal.removeEventListener("abort", done);
+        resolve();
+      }
+      signal.addEventListener("abort", done);
+      if (signal.aborted) done();
+    });
+  }
+}
+
+/** Every named point of the way of money is counted; what came in numbers (entries, credits) is added up. */
+function countPoints(registry: Registry): Observe {
+  const points = new Counter({
+    name: "drawdown_worker_points_total",
+    help: "How often the worker passed each named point.",
+    labelNames: ["point"] as const,
+    registers: [registry],
+  });
+  const entries = new Counter({
+    name: "drawdown_worker_entries_total",
+    help: "Stream entries that passed each named point.",
+    labelNames: ["point"] as const,
+    registers: [registry],
+  });
+  return (point, detail) => {
+    points.inc({ point });
+    if (typeof detail?.["entries"] === "number") entries.inc({ point }, detail["entries"]);
+  };
+}
+
+/** A store that is down fails many calls a second: said at once, then every ten seconds. */
+function sayOnce(log: Logger): (error: unknown) => void {
+  const lastSaidMs = new Map<string, number>();
+  return (error) => {
+    const key = error instanceof BillingError ? error.code : String(error);
+    const now = performance.now();
+    const said = lastSaidMs.get(key);
+    if (said !== undefined && now - said < sayAgainMs) return;
+    if (lastSaidMs.size > 100) lastSaidMs.clear();
+    lastSaidMs.set(key, now);
+    log.warn({ err: asError(error) }, "waiting; it is tried again until it succeeds");
+  };
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Problem(String(error));
+}
