@@ -29,6 +29,7 @@ export {
 } from "./money.ts";
 export { type Observe, type ObservePoint, unobserved } from "./observe.ts";
 export { type Cost, costOf, type Explanation, type Price, type PriceModel, type RateKind } from "./price.ts";
+export { DEFAULT_MAX_OUTPUT_TOKENS, type UpperEstimate, upperEstimate } from "./price-estimate.ts";
 export { importPrices, type PriceImport } from "./price-import.ts";
 export {
   buildPriceList,
