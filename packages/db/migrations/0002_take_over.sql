@@ -160,6 +160,11 @@ BEGIN
   END LOOP;
 END $$;
 --> statement-breakpoint
+-- A price whose unit nobody knows is no price: it holds from a day that does not come. An operator can complete it.
+UPDATE data.model_price SET valid_from = '9999-12-31', source = 'replaced system'
+WHERE CASE price_model WHEN 'per_token' THEN token_price WHEN 'per_input_output' THEN input_price + output_price
+      WHEN 'per_request' THEN request_price END IS NULL;
+--> statement-breakpoint
 
 -- 4. Constraints and indexes. Old rows that break a check or point nowhere are said, and kept: it holds for new ones.
 DO $$

@@ -59,10 +59,11 @@ export async function readCredits(db: Db, accountIds: readonly string[]): Promis
 export async function findUnapplied(db: Db, limit: number, afterId?: string): Promise<AccountCredits[]> {
   const { rows } = await db.$client.query<AccountRow>({
     name: "find_unapplied",
-    text: `SELECT ${accountColumns} FROM data.account_balance a
-           WHERE a.id > $2 AND EXISTS (SELECT FROM data.account_balance_audit u WHERE u.account_id = a.id
-                                       AND u.applied_at IS NULL AND u.credits_version IS NOT NULL)
-           ORDER BY a.id LIMIT $1`,
+    // From the rows that are not applied, a handful, to their accounts: never over all accounts.
+    text: `WITH waiting AS (
+             SELECT DISTINCT account_id FROM data.account_balance_audit
+             WHERE applied_at IS NULL AND credits_version IS NOT NULL AND account_id > $2 ORDER BY account_id LIMIT $1)
+           SELECT ${accountColumns} FROM waiting w JOIN data.account_balance a ON a.id = w.account_id ORDER BY a.id`,
     values: [limit, afterId ?? "00000000-0000-0000-0000-000000000000"],
   });
   return rows.map(read);

@@ -21,5 +21,8 @@ export async function openAlert(db: Db, alert: NewAlert): Promise<void> {
 
 /** Closes the open alert of this kind and key, if there is one. */
 export async function resolveAlert(db: Db, kind: string, key: string): Promise<void> {
-  await db.$client.query("UPDATE data.alert SET resolved_at = now() WHERE kind = $1 AND key = $2 AND resolved_at IS NULL", [kind, key]);
+  await db.$client.query(
+    "UPDATE data.alert SET resolved_at = now() WHERE kind = $1 AND key = $2 AND resolved_at IS NULL",
+    [kind, key],
+  );
 }
