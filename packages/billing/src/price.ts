@@ -131,8 +131,16 @@ function inputLines(rates: Rates, usage: Usage): Line[] {
   return [
     { kind: "cache_write_1h", quantity: writtenForAnHour, rate: rates.cache_write_1h ?? cacheWrite },
     { kind: "cache_write", quantity: written - writtenForAnHour, rate: cacheWrite },
-    { kind: "cached_input_audio", quantity: audio.cached, rate: rates.cached_input_audio ?? cachedInput },
-    { kind: "cached_input_image", quantity: image.cached, rate: rates.cached_input_image ?? cachedInput },
+    {
+      kind: "cached_input_audio",
+      quantity: audio.cached,
+      rate: rates.cached_input_audio ?? rates.cached_input ?? rates.input_audio ?? input,
+    },
+    {
+      kind: "cached_input_image",
+      quantity: image.cached,
+      rate: rates.cached_input_image ?? rates.cached_input ?? rates.input_image ?? input,
+    },
     { kind: "cached_input", quantity: usage.cachedInputTokens - audio.cached - image.cached, rate: cachedInput },
     { kind: "input_audio", quantity: audio.fresh, rate: rates.input_audio ?? input },
     { kind: "input_image", quantity: image.fresh, rate: rates.input_image ?? input },
