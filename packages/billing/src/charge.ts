@@ -65,36 +65,51 @@ const MAX_LOADS = 8;
 const MAX_FENCED = 3;
 
 /**
- * Draws many costs down, each whole or not at all. Returns one outcome per item, in the order given; a bad item is
- * answered `failed` and harms no other. Cold accounts are loaded. Never throws for an item.
+ * Draws many costs down, each whole or not at all, an account's in the order given. Returns one outcome per item, in that
+ * order; a bad item is answered `failed` and harms no other. Cold accounts are loaded. Never throws for an item.
  */
 export async function chargeMany(
   billing: Billing,
   requests: readonly ChargeRequest[],
 ): Promise<(ChargeOutcome | ChargeFailure)[]> {
-  return await Promise.all(requests.map((request) => chargeOne(billing, request)));
+  const outcomes: Promise<ChargeOutcome | ChargeFailure>[] = [];
+  const shards = new Map<number, Waiting[]>();
+  for (const request of requests) {
+    const { promise, resolve } = Promise.withResolvers<ChargeOutcome | ChargeFailure>();
+    outcomes.push(promise);
+    const item = await prepareChecked(billing, request);
+    if ("outcome" in item) {
+      resolve(item);
+      continue;
+    }
+    const waiting = shards.get(item.shard) ?? [];
+    waiting.push({ item, resolve });
+    shards.set(item.shard, waiting);
+  }
+  await Promise.all(
+    [...shards].map(async ([shard, waiting]) => {
+      for (let at = 0; at < waiting.length; at += MAX_ITEMS)
+        await drawDown(billing, shard, waiting.slice(at, at + MAX_ITEMS));
+    }),
+  );
+  return await Promise.all(outcomes);
 }
 
 /** Draws one cost down. Throws a `BillingError` when a store failed: ask again with the same request id. */
 export async function charge(billing: Billing, request: ChargeRequest): Promise<ChargeOutcome> {
-  const outcome = await chargeOne(billing, request);
+  const item = await prepareChecked(billing, request);
+  const outcome = "outcome" in item ? item : await billing.charges.add(item);
   if (outcome.outcome === "failed") throw outcome.error;
   return outcome;
 }
 
-async function chargeOne(billing: Billing, request: ChargeRequest): Promise<ChargeOutcome | ChargeFailure> {
+async function prepareChecked(
+  billing: Billing,
+  request: ChargeRequest,
+): Promise<Prepared | ChargeOutcome | ChargeFailure> {
   try {
     const item = prepare(billing, request);
-    const settledBefore = await findAfterLoss(billing, request);
-    if (settledBefore) return settledBefore;
-    for (let attempt = 0; attempt < MAX_LOADS; attempt++) {
-      const outcome = await billing.charges.add(item);
-      if (outcome.outcome !== "not_loaded") return outcome;
-      if (!(await loadAccount(billing, request.account))) return { outcome: "unknown_account" };
-    }
-    throw new BillingError("redis_unavailable", "The account is being loaded; try again.", {
-      message: `account ${request.account.id} was absent again after ${MAX_LOADS} loads`,
-    });
+    return (await findAfterLoss(billing, item, request.requestId)) ?? item;
   } catch (error) {
     if (error instanceof BillingError) return { outcome: "failed", error };
     throw error;
@@ -102,7 +117,7 @@ async function chargeOne(billing: Billing, request: ChargeRequest): Promise<Char
 }
 
 /** A charge as the script takes it: two keys and 17 arguments. */
-type Prepared = { shard: number; keys: [string, string]; args: string[]; costNanos: bigint };
+type Prepared = { shard: number; account: AccountRef; keys: [string, string]; args: string[]; costNanos: bigint };
 
 /** Refuses what our own settle statement would refuse, so that it never gets into the stream. */
 function prepare(billing: Billing, request: ChargeRequest): Prepared {
@@ -143,15 +158,14 @@ function prepare(billing: Billing, request: ChargeRequest): Prepared {
     request.usageSource,
   );
   args.push(metadata, digest, randomBytes(10).toString("hex"), request.delivered ? "1" : "0");
-  return { shard, keys, args, costNanos };
+  return { shard, account, keys, args, costNanos };
 }
 
 /** After a loss Redis may have forgotten an id whose deduction was settled: for as long as ids live, Postgres is asked. */
-async function findAfterLoss(billing: Billing, request: ChargeRequest): Promise<ChargeOutcome | undefined> {
-  const shard = shardOf(request.account.id, billing.numShards);
-  const lostAtMs = billing.fence.lostAtMs(shard);
+async function findAfterLoss(billing: Billing, item: Prepared, requestId: string): Promise<ChargeOutcome | undefined> {
+  const lostAtMs = billing.fence.lostAtMs(item.shard);
   if (lostAtMs === 0 || Date.now() > lostAtMs + billing.requestTtlMs) return undefined;
-  return await billing.findSettledRequest(request.account.id, request.requestId);
+  return await billing.findSettledRequest(item.account.id, requestId);
 }
 
 /** Gathers the charges of one turn per shard and sends them as one script call. */
@@ -163,7 +177,7 @@ export class ChargeQueue {
     this.#billing = billing;
   }
 
-  add(item: Prepared): Promise<ScriptOutcome> {
+  add(item: Prepared): Promise<ChargeOutcome | ChargeFailure> {
     const number = item.shard;
     const queue = this.#shards.get(number) ?? { waiting: [], inFlight: 0, scheduled: false };
     this.#shards.set(number, queue);
@@ -181,24 +195,57 @@ export class ChargeQueue {
   }
 
   async #send(shard: number, queue: { waiting: Waiting[]; inFlight: number }): Promise<void> {
-    const items = queue.waiting.splice(0, MAX_ITEMS);
     queue.inFlight++;
-    try {
-      const outcomes = await sendCharges(
-        this.#billing,
-        shard,
-        items.map((waiting) => waiting.item),
-      );
-      items.forEach((item, i) => item.resolve(outcomes[i] ?? failed(new Error("the script answered too few items"))));
-    } catch (error) {
-      for (const item of items) item.resolve(failed(error));
-    } finally {
-      queue.inFlight--;
-    }
+    await drawDown(this.#billing, shard, queue.waiting.splice(0, MAX_ITEMS));
+    queue.inFlight--;
   }
 }
 
-type Waiting = { item: Prepared; resolve: (outcome: ScriptOutcome) => void };
+type Waiting = { item: Prepared; resolve: (outcome: ChargeOutcome | ChargeFailure) => void };
+
+/** Sends up to MAX_ITEMS charges of one shard and resolves each; those of cold accounts are sent again once loaded. */
+async function drawDown(billing: Billing, shard: number, waiting: readonly Waiting[]): Promise<void> {
+  let rest = waiting;
+  try {
+    for (let attempt = 0; attempt < MAX_LOADS && rest.length > 0; attempt++) {
+      const outcomes = await sendCharges(
+        billing,
+        shard,
+        rest.map(({ item }) => item),
+      );
+      const cold: Waiting[] = [];
+      rest.forEach((one, i) => {
+        const outcome = outcomes[i] ?? failed(new Error("charge.lua answered too few items"));
+        if (outcome.outcome === "not_loaded") cold.push(one);
+        else one.resolve(outcome);
+      });
+      rest = await loadCold(billing, cold);
+    }
+    for (const { item, resolve } of rest)
+      resolve(failed(new Error(`account ${item.account.id} was absent after ${MAX_LOADS} loads`)));
+  } catch (error) {
+    for (const { resolve } of rest) resolve(failed(error));
+  }
+}
+
+/** Loads the accounts of these charges and returns the charges to send again; the others are resolved. */
+async function loadCold(billing: Billing, cold: readonly Waiting[]): Promise<Waiting[]> {
+  const accounts = new Map(cold.map(({ item }) => [item.account.id, item.account]));
+  const answers = new Map<string, ChargeOutcome | ChargeFailure | undefined>();
+  await Promise.all(
+    [...accounts].map(async ([id, account]) => {
+      const load = loadAccount(billing, account).then((found) =>
+        found ? undefined : { outcome: "unknown_account" as const },
+      );
+      answers.set(id, await load.catch(failed));
+    }),
+  );
+  return cold.filter(({ item, resolve }) => {
+    const answer = answers.get(item.account.id);
+    if (answer) resolve(answer);
+    return answer === undefined;
+  });
+}
 
 function failed(error: unknown): ChargeFailure {
   if (error instanceof BillingError) return { outcome: "failed", error };

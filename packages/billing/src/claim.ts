@@ -5,8 +5,11 @@ import { GROUP, streamKey } from "./keys.ts";
 import { replyArray } from "./redis.ts";
 import { type RawEntry, readEntryReply } from "./stream.ts";
 
-/** After every entry that a stream can hold: reading one's own entries from here delivers nothing. */
-const PAST_ALL = "18446744073709551615-18446744073709551615";
+/**
+ * After every entry that a stream will hold: reading one's own entries from here delivers nothing. Not the very last id:
+ * Redis keeps that one for `>`, and delivers new entries for it.
+ */
+const PAST_ALL = "18446744073709551615-0";
 
 /** Refreshes the consumer's idle time on every shard, and creates it where it is new. Delivers nothing. */
 export async function keepAlive(billing: Billing, shards: readonly number[], consumer: string): Promise<void> {

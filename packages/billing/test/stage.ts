@@ -10,8 +10,11 @@ import {
   type ConsumeSettings,
   closeBilling,
   consume,
+  formatUnits,
   type Observe,
   openBilling,
+  parseUnits,
+  peekBalance,
   unobserved,
 } from "../src/index.ts";
 
@@ -144,13 +147,15 @@ async function waitUntilRest(billing: Billing, db: Db): Promise<void> {
         const value = (name: string) => flat?.[flat.indexOf(name) + 1];
         if (value("pending") !== "0" || value("lag") !== "0") {
           const unread = await billing.redis.xrange(stream, `(${value("last-delivered-id")}`, "+", "COUNT", 1);
-          if (value("pending") !== "0" || unread.length > 0) return undefined;
+          if (value("pending") !== "0" || unread.length > 0)
+            throw new Error(`${stream}: ${value("pending")} pending, ${unread.length > 0 ? "unread" : "all read"}`);
         }
       }
       const { rows } =
         await db.$client.query(`SELECT 1 FROM data.account_balance_audit u WHERE u.applied_at IS NULL AND u.credits_version IS NOT NULL
           AND EXISTS (SELECT FROM data.account_balance_audit l WHERE l.account_id = u.account_id AND l.account_seq IS NOT NULL) LIMIT 1`);
-      return rows.length === 0 ? true : undefined;
+      if (rows.length > 0) throw new Error("credits are not applied");
+      return true;
     },
     { timeoutMs: 20_000, what: "streams drained and credits applied" },
   );
@@ -172,4 +177,38 @@ export function aCharge(account: AccountRef, costNanos: bigint, more: Partial<Ch
     usageSource: "provider",
     ...more,
   };
+}
+
+/** What is wrong with an account's chain of settled links, in words; empty when it has no gap and no mismatch. */
+export async function chainProblems(stage: Stage, account: AccountRef): Promise<string[]> {
+  type LinkRow = { account_seq: string; amount: string; balance_before: string; balance_after: string; usage: boolean };
+  const links = await stage.query<LinkRow>(
+    `SELECT account_seq, amount, balance_before, balance_after, deduction_id IS NOT NULL AS usage
+       FROM data.account_balance_audit WHERE account_id = $1 AND account_seq IS NOT NULL ORDER BY account_seq, id`,
+    [account.id],
+  );
+  const problems: string[] = links.length === 0 ? ["no links"] : [];
+  let seq = 0n;
+  let after = "0.000000000";
+  for (const link of links) {
+    if (BigInt(link.account_seq) !== seq + 1n) problems.push(`seq ${link.account_seq} after ${seq}`);
+    if (link.balance_before !== after)
+      problems.push(`seq ${link.account_seq}: before ${link.balance_before}, previous after ${after}`);
+    const step = parseUnits(link.balance_after) - parseUnits(link.balance_before);
+    if (link.usage && step !== parseUnits(link.amount))
+      problems.push(`seq ${link.account_seq}: step ${step}, amount ${link.amount}`);
+    seq = BigInt(link.account_seq);
+    after = link.balance_after;
+  }
+  const [books] = await stage.query<{ balance: string; total: string }>(
+    `SELECT a.balance, (SELECT sum(amount) FROM data.account_balance_audit u WHERE u.account_id = a.id AND u.credits_version IS NOT NULL) AS total
+       FROM data.account_balance a WHERE a.id = $1`,
+    [account.id],
+  );
+  const redis = await peekBalance(stage.billing, account);
+  if (books?.balance !== after) problems.push(`Postgres has ${books?.balance}, the last link says ${after}`);
+  if (redis && formatUnits(redis.balanceNanos) !== after)
+    problems.push(`Redis has ${formatUnits(redis.balanceNanos)}, the last link says ${after}`);
+  if (redis && redis.seq !== seq) problems.push(`Redis is at seq ${redis.seq}, the last link is ${seq}`);
+  return problems;
 }

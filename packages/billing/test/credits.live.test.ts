@@ -1,0 +1,169 @@
+import { waitFor } from "@drawdown/local-stack";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type Billing, charge, chargeMany, parseUnits, peekBalance, readBalance } from "../src/index.ts";
+import { aCharge, chainProblems, openStage, type Stage } from "./stage.ts";
+
+describe("credits on their way from Postgres to Redis", () => {
+  let stage: Stage;
+  beforeAll(async () => {
+    stage = await openStage();
+  });
+  afterAll(() => stage.close());
+
+  const topUpBySql = (id: string) =>
+    stage.query("UPDATE data.account_balance SET balance = balance + 100 WHERE id = $1", [id]);
+  const listeners = async (n: number) =>
+    await waitFor(
+      async () =>
+        (
+          await stage.query(
+            "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'drawdown listen'",
+          )
+        ).length >= n,
+      {
+        timeoutMs: 5_000,
+        what: `${n} listeners`,
+      },
+    );
+
+  test("a top-up committed in Postgres is in Redis within 1 s", async () => {
+    const account = await stage.account("1");
+    await readBalance(stage.billing, account);
+    const listener = stage.listener();
+    await listeners(1);
+    await stage.query("SELECT data.post_credit($1, 5, 'top_up', 'first top-up', 'paid', 'tester')", [account.id]);
+    const committed = performance.now();
+    await waitFor(async () => (await peekBalance(stage.billing, account))?.balanceNanos === 6_000_000_000n, {
+      timeoutMs: 1_000,
+      what: "6 units in Redis",
+    });
+    expect(performance.now() - committed).toBeLessThan(1_000);
+    await listener.stop();
+  });
+
+  test("a freeze that no listener heard is found by the catch-up", async () => {
+    const account = await stage.account("1");
+    await readBalance(stage.billing, account);
+    await stage.query("UPDATE data.account_balance SET status = 'frozen' WHERE id = $1", [account.id]);
+    const listener = stage.listener();
+    await waitFor(async () => (await peekBalance(stage.billing, account))?.status === "frozen", {
+      timeoutMs: 5_000,
+      what: "frozen in Redis",
+    });
+    await listener.stop();
+    const refused = await charge(stage.billing, aCharge(account, 1n));
+    expect(refused).toMatchObject({ outcome: "refused", reason: "account_frozen", balanceNanos: 1_000_000_000n });
+  });
+
+  test.each([
+    { title: "one listener", listenersAtOnce: 1, cut: false },
+    { title: "the listener's connection killed in the middle", listenersAtOnce: 1, cut: true },
+    { title: "three gateways listening", listenersAtOnce: 3, cut: false },
+  ])(
+    "Section 6: a top-up by plain SQL while 1,000 charges are in flight erases none of them ($title)",
+    async ({ listenersAtOnce, cut }) => {
+      const account = await stage.account("50");
+      const gateways: Billing[] = [];
+      for (let i = 0; i < listenersAtOnce; i++) gateways.push(await stage.another());
+      const running = gateways.map((billing) => stage.listener({ billing, catchUpMs: 1_000 }));
+      const worker = stage.worker();
+      await listeners(listenersAtOnce);
+      const charges = Array.from({ length: 1_000 }, (_, i) =>
+        charge(gateways[i % gateways.length] ?? stage.billing, aCharge(account, 100_000_000n)),
+      );
+      await topUpBySql(account.id);
+      if (cut)
+        await stage.query(
+          "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'drawdown listen'",
+        );
+      await topUpBySql(account.id);
+      const outcomes = await Promise.all(charges);
+      const charged = outcomes.filter((o) => o.outcome === "charged").length;
+      expect(charged).toBeGreaterThanOrEqual(500);
+      await waitFor(async () => (await peekBalance(stage.billing, account))?.creditsVersion === 3n, {
+        timeoutMs: 10_000,
+        what: "both top-ups in Redis",
+      });
+      await stage.atRest();
+      await Promise.all([...running, worker].map((one) => one.stop()));
+      const expected = parseUnits("250") - BigInt(charged) * 100_000_000n;
+      expect((await readBalance(stage.billing, account))?.balanceNanos).toBe(expected);
+      expect(await chainProblems(stage, account)).toEqual([]);
+    },
+  );
+
+  test("a payload with only the four fields of older senders makes the listener read the row", async () => {
+    const account = await stage.account("1");
+    await readBalance(stage.billing, account);
+    const listener = stage.listener();
+    await listeners(1);
+    // The trigger's own notification is kept from arriving: the row changes while no trigger fires.
+    await stage.query(`BEGIN; SET LOCAL session_replication_role = replica;
+      UPDATE data.account_balance SET balance = balance + 2, credits_version = credits_version + 1 WHERE id = '${account.id}';
+      INSERT INTO data.account_balance_audit (account_id, account_type, amount, source, audit_category, sync_status, credits_version)
+        VALUES ('${account.id}', 'user', 2, 'sql', 'top_up', 'pending', 2); COMMIT`);
+    const payload = JSON.stringify({
+      account_id: account.ownerId,
+      account_type: "user",
+      old_balance: "1",
+      new_balance: "3",
+    });
+    await stage.query("SELECT pg_notify('account_balance_updated', $1)", [payload]);
+    await waitFor(async () => (await peekBalance(stage.billing, account))?.balanceNanos === 3_000_000_000n, {
+      timeoutMs: 1_000,
+      what: "3 units in Redis",
+    });
+    await listener.stop();
+  });
+
+  test("Section 2: a lower credits version than Redis has is a critical alert and applies nothing", async () => {
+    const account = await stage.account("7");
+    await readBalance(stage.billing, account);
+    await stage.query("SELECT data.post_credit($1, 1, 'top_up', 'went back', 'paid', 'tester')", [account.id]);
+    const listener = stage.listener();
+    await waitFor(async () => (await peekBalance(stage.billing, account))?.creditsVersion === 2n, {
+      timeoutMs: 5_000,
+      what: "version 2 in Redis",
+    });
+    await stage.query(`BEGIN; SET LOCAL session_replication_role = replica;
+      UPDATE data.account_balance SET balance = 7, credits_version = 1 WHERE id = '${account.id}'; COMMIT`);
+    await stage.query("SELECT pg_notify('account_balance_updated', $1)", [
+      JSON.stringify({ account_id: account.ownerId }),
+    ]);
+    const alert = await waitFor(
+      async () =>
+        (
+          await stage.query("SELECT level, kind FROM data.alert WHERE kind = 'postgres_went_back' AND key = $1", [
+            account.id,
+          ])
+        )[0],
+      {
+        timeoutMs: 5_000,
+        what: "an alert",
+      },
+    );
+    expect(alert).toEqual({ level: "critical", kind: "postgres_went_back" });
+    expect((await peekBalance(stage.billing, account))?.balanceNanos).toBe(8_000_000_000n);
+    await listener.stop();
+  });
+
+  test("Rule 2: the next credit pays first what was overdrawn, and chargeMany answers in order with one bad item alone", async () => {
+    const account = await stage.account("1");
+    const outcomes = await chargeMany(stage.billing, [
+      aCharge(account, 500_000_000n),
+      aCharge(account, -1n),
+      aCharge(account, 2_000_000_000n, { delivered: true }),
+      aCharge(account, 0n),
+    ]);
+    expect(outcomes.map((o) => o.outcome)).toEqual(["charged", "failed", "charged", "refused"]);
+    expect((await readBalance(stage.billing, account))?.overdueNanos).toBe(1_500_000_000n);
+    const listener = stage.listener();
+    await stage.query("SELECT data.post_credit($1, 2, 'top_up', 'pays overdue', 'paid', 'tester')", [account.id]);
+    await waitFor(async () => (await peekBalance(stage.billing, account))?.balanceNanos === 500_000_000n, {
+      timeoutMs: 5_000,
+      what: "0.5 left",
+    });
+    expect((await charge(stage.billing, aCharge(account, 500_000_000n))).outcome).toBe("charged");
+    await listener.stop();
+  });
+});
