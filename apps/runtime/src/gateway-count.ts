@@ -24,7 +24,7 @@ export function countPrompt(body: Readonly<Record<string, unknown>>): number {
     if (typeof value === "string") {
       if (value.startsWith("data:")) attachments += 1;
       else bytes += Buffer.byteLength(value);
-    } else if (typeof value === "object" && value !== null) stack.push(...Object.values(value));
+    } else if (typeof value === "object" && value !== null) for (const part of Object.values(value)) stack.push(part);
   }
   return countTokens(bytes) + messages * tokensPerMessage + attachments * tokensPerAttachment;
 }

@@ -2,7 +2,14 @@
  * Prices and providers in memory, whole: read at start, read again when Postgres says that one changed or when the connection that
  * listens comes back. While Postgres is down, the last that was read holds.
  */
-import { buildPriceList, listPrices, type PriceList, type ResolvedPrice, resolvePrice } from "@drawdown/billing";
+import {
+  buildPriceList,
+  listPrices,
+  loadPriceList,
+  type PriceList,
+  type ResolvedPrice,
+  resolvePrice,
+} from "@drawdown/billing";
 import { type Db, schema } from "@drawdown/db";
 import { GatewayError } from "./gateway-errors.ts";
 import type { Caller } from "./gateway-keys.ts";
@@ -44,11 +51,7 @@ export class Prices {
   async #readUntilQuiet(): Promise<void> {
     do {
       this.#readAgain = false;
-      const [rows, providers] = await Promise.all([
-        this.#db.select().from(schema.modelPrice),
-        this.#db.select().from(schema.provider),
-      ]);
-      const list = buildPriceList(rows);
+      const [list, providers] = await Promise.all([loadPriceList(this.#db), this.#db.select().from(schema.provider)]);
       this.#known = { list, providers: new Map(providers.map((provider) => [provider.name.toLowerCase(), provider])) };
       for (const problem of list.problems)
         this.#log.error({ ...problem }, "a price row cannot be read: it is no price");

@@ -22,6 +22,9 @@ import type { Logger } from "./log.ts";
 /** The longest body that is read, in bytes: room for images, far from what would stop the process. */
 export const bodyLimitBytes = 16 * 1024 * 1024;
 
+/** How long a request may take to arrive, its body included. */
+const requestTimeoutMs = 120_000;
+
 export type GatewayDependencies = {
   billing: Billing;
   keys: Memory<VirtualKeyRow>;
@@ -49,6 +52,7 @@ export function gatewayServer(deps: GatewayDependencies): Gateway {
     logger: false,
     bodyLimit: bodyLimitBytes,
     genReqId: () => `req_${randomUUID()}`,
+    requestTimeout: requestTimeoutMs,
     forceCloseConnections: "idle",
     return503OnClosing: false,
     routerOptions: { ignoreTrailingSlash: true },
@@ -136,6 +140,9 @@ function measure(metrics: GatewayMetrics, inFlight: InFlight, request: FastifyRe
 function refusals(app: FastifyInstance, log: Logger): void {
   app.setErrorHandler((error, request, reply) => {
     const { status, headers, body } = errorReply(error, request.url);
+    // Fastify closes the connection on a body it did not read. A client that is still sending would see a broken pipe instead of
+    // the answer: what it sends is read and thrown away, for as long as a request may take.
+    reply.removeHeader("connection");
     // A client's mistake is the client's to see; ours and the world's are the operator's too.
     if (status >= 500) log.warn({ err: error, route: request.routeOptions.url, request_id: request.id }, "refused");
     return reply.code(status).headers(headers).send(body);

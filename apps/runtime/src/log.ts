@@ -35,11 +35,26 @@ export function openLog(name: string, settings: { level: string; secrets: readon
       level: settings.level,
       base: { pid: process.pid },
       timestamp: pino.stdTimeFunctions.isoTime,
-      serializers: { err: pino.stdSerializers.errWithCause, error: pino.stdSerializers.errWithCause },
+      serializers: { err: describeError },
       hooks: { streamWrite: (line) => scrubLine(line, settings.secrets) },
     },
     pino.destination({ fd: 2, sync: true }),
   );
+}
+
+type DescribedError = { type: string; message: string; code?: string; stack?: string; cause?: DescribedError };
+
+/** What an error is, and nothing of what drivers hang on to it: commands with their arguments, connections, whole requests. */
+function describeError(error: unknown, depth = 0): DescribedError {
+  if (!(error instanceof Error)) return { type: typeof error, message: String(error) };
+  const { code } = error as NodeJS.ErrnoException;
+  return {
+    type: error.name,
+    message: error.message,
+    ...(typeof code === "string" ? { code } : {}),
+    ...(error.stack === undefined ? {} : { stack: error.stack }),
+    ...(error.cause === undefined || depth >= 4 ? {} : { cause: describeError(error.cause, depth + 1) }),
+  };
 }
 
 /** Values only: a password that is also a field's name must not break the line. */
