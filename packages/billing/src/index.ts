@@ -41,6 +41,7 @@ export {
   type ResolvedPrice,
   resolvePrice,
 } from "./price-list.ts";
+export { readStats, type ShardStats, type Stats } from "./stats.ts";
 export {
   type AccountRef,
   type AccountType,
@@ -53,4 +54,5 @@ export {
   type UsageEntry,
   type UsageSource,
 } from "./stream.ts";
+export { type Hop, type Trace, trace } from "./trace.ts";
 export { readUsage, type Usage } from "./usage.ts";
