@@ -1,10 +1,11 @@
 /** `drawdown gateway`: opens the stores, keeps what is remembered true, serves, and stops without losing what is in flight. */
-import { applyCredits, type Billing, closeBilling, openBilling } from "@drawdown/billing";
-import { closeDb, connectDb, type Db, listen as listenToPostgres } from "@drawdown/db";
+import { applyCredits, type Billing, BillingError, closeBilling, openBilling } from "@drawdown/billing";
+import { closeDb, connectDb, type Db, listen as listenToPostgres, type VirtualKeyRow } from "@drawdown/db";
 import { type Config, readConfig } from "./config.ts";
 import { listen, type Running, runForeground } from "./foreground.ts";
 import { type Gateway, gatewayServer } from "./gateway.ts";
 import { rememberKeys } from "./gateway-keys.ts";
+import type { Memory } from "./gateway-memory.ts";
 import { gatewayMetrics } from "./gateway-metrics.ts";
 import { Prices } from "./gateway-prices.ts";
 import { providerConnections } from "./gateway-provider.ts";
@@ -14,6 +15,8 @@ import { type Logger, openLog } from "./log.ts";
 /** Of the ten seconds that a stop may take: answers end by themselves, then they are cut and charged as far as they came. */
 const drainMs = 5_500;
 const cutMs = 2_500;
+
+const startTimeoutMs = 10_000;
 
 /** Runs until a signal. Returns the exit code. */
 export async function gatewayCommand(options: { port?: number }): Promise<number> {
@@ -39,7 +42,9 @@ async function startGateway(config: Config, port: number, log: Logger, stopping:
   const cut = new AbortController();
   const keys = rememberKeys(db);
   const prices = new Prices(db, log);
-  await prices.refresh();
+  const warn = (error: unknown) => log.warn({ err: error }, "waiting for a store; it is tried again");
+  const listening = keepTrue(config.databaseUrl, keys, prices, closing.signal, warn);
+  await listening.begun;
   const agent = providerConnections(config.upstreamSilenceMs);
   const gateway = gatewayServer({
     billing,
@@ -51,20 +56,6 @@ async function startGateway(config: Config, port: number, log: Logger, stopping:
     stopping,
     cut: cut.signal,
   });
-  const warn = (error: unknown) => log.warn({ err: error }, "waiting for a store; it is tried again");
-  const listening = listenToPostgres(config.databaseUrl, ["virtual_key_updated", "model_price_updated"], {
-    signal: closing.signal,
-    onError: warn,
-    // What was said while nobody listened is unknown: forget all, read all.
-    onConnected: async () => {
-      keys.forget();
-      await prices.refresh();
-    },
-    onNotification: (channel, payload) => {
-      if (channel === "virtual_key_updated") keys.forget(payload);
-      else prices.refresh().catch(warn);
-    },
-  });
   const applying = applyCredits({ billing, databaseUrl: config.databaseUrl, signal: closing.signal, onError: warn });
   const where = { host: config.listenHost, port, what: "the gateway", setting: "GATEWAY_PORT" };
   const address = await listen(gateway.app, where);
@@ -73,10 +64,43 @@ async function startGateway(config: Config, port: number, log: Logger, stopping:
     stop: async () => {
       await finish(gateway, cut);
       closing.abort();
-      await Promise.all([listening, applying, agent.destroy()]);
+      await Promise.all([listening.ended, applying, agent.destroy()]);
       await closeStores(billing, db);
     },
   };
+}
+
+/**
+ * Keys and prices follow Postgres' notifications for as long as the process runs. `begun`: they are read and LISTEN is in force, so that
+ * nothing that changes from now on is missed; it rejects when Postgres could not be asked in time.
+ */
+function keepTrue(
+  databaseUrl: string,
+  keys: Memory<VirtualKeyRow>,
+  prices: Prices,
+  signal: AbortSignal,
+  onError: (error: unknown) => void,
+): { begun: Promise<void>; ended: Promise<void> } {
+  const begun = Promise.withResolvers<void>();
+  const giveUp = setTimeout(() => {
+    begun.reject(new BillingError("postgres_unavailable", "The books cannot be reached."));
+  }, startTimeoutMs);
+  const ended = listenToPostgres(databaseUrl, ["virtual_key_updated", "model_price_updated"], {
+    signal,
+    onError,
+    // What was said while nobody listened is unknown.
+    onConnected: async () => {
+      keys.doubt();
+      await prices.refresh();
+      clearTimeout(giveUp);
+      begun.resolve();
+    },
+    onNotification: (channel, payload) => {
+      if (channel === "virtual_key_updated") keys.forget(payload);
+      else prices.refresh().catch(onError);
+    },
+  });
+  return { begun: begun.promise, ended };
 }
 
 async function finish(gateway: Gateway, cut: AbortController): Promise<void> {

@@ -91,6 +91,19 @@ describe("the memory of keys", () => {
     await expect.poll(() => memory.get("a")).toEqual({ version: 2 });
   });
 
+  it("reads what is in doubt before it is used, and serves it when the store is away again", async () => {
+    const { memory, write, close, loads } = stage();
+    await memory.get("a");
+    await memory.get("b");
+    write();
+    memory.doubt();
+    expect(await memory.get("a")).toEqual({ version: 2 });
+    close(true);
+    expect(await memory.get("b")).toEqual({ version: 1 });
+    const asked = loads();
+    expect([await memory.get("b"), loads()]).toEqual([{ version: 1 }, asked]);
+  });
+
   it("keeps a bounded number", async () => {
     const { memory, loads } = stage();
     for (const key of ["a", "b", "c", "d", "d", "a"]) await memory.get(key);

@@ -83,9 +83,12 @@ export type Stage = {
 
 export const providerKey = "sk-provider-key-that-must-not-leak-0123456789";
 
-/** Database, Redis, seed, then upstream, gateway and worker, all ready. */
-export async function openStage(extraEnv: Record<string, string> = {}): Promise<Stage> {
-  const [database, redis] = await Promise.all([testDatabase(), testRedis()]);
+/** Database (or the one given), Redis, seed, then upstream, gateway and worker, all ready. */
+export async function openStage(
+  extraEnv: Record<string, string> = {},
+  given?: { url: string; drop: () => Promise<void> },
+): Promise<Stage> {
+  const [database, redis] = await Promise.all([given ?? testDatabase(), testRedis()]);
   const [gatewayPort, upstreamPort, workerPort] = await Promise.all([freePort(), freePort(), freePort()]);
   const env = {
     DATABASE_URL: database.url,

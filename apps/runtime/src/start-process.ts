@@ -1,0 +1,110 @@
+// The child processes of `npm start`. Each has a session of its own: Ctrl-C in a terminal reaches the whole foreground
+// group, and they are to end in an order, after finishing what is in flight. What they print goes to a file.
+
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { open, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { type Claim, waitFor } from "@drawdown/local-stack";
+import { childEnvironment } from "./config.ts";
+import { Problem } from "./problem.ts";
+import type { Cleanup } from "./start-cleanup.ts";
+
+export type Command = {
+  name: string;
+  /** The program and its arguments. */
+  command: readonly string[];
+  environment: Record<string, string>;
+};
+
+/** What every child is started with: where it is written down, and what stops it at the end. */
+export type Household = { dir: string; root: string; claim: Claim; cleanup: Cleanup };
+
+export type RunningProcess = {
+  pid: number;
+  /** Resolves when it has ended, to the problem that this is while the stack runs. */
+  ended: Promise<Problem>;
+};
+
+const stopMs = 12_000;
+const readyMs = 90_000;
+const tailLines = 12;
+
+/** Starts a process that is to run until the end. */
+export async function startProcess(household: Household, command: Command): Promise<RunningProcess> {
+  const { child, logFile } = await launch(household, command, "file");
+  const ended = once(child, "exit").then(
+    async ([code, signal]) =>
+      new Problem(`The ${command.name} ended (${signal ?? `exit code ${code}`}).${await tail(logFile)}`),
+  );
+  return { pid: child.pid ?? 0, ended };
+}
+
+/** Runs a command to its end and returns what it printed. Throws a Problem with its last lines when it fails. */
+export async function runCommand(household: Household, command: Command): Promise<string> {
+  const { child, logFile } = await launch(household, command, "pipe");
+  let printed = "";
+  child.stdout?.setEncoding("utf8").on("data", (text: string) => {
+    printed += text;
+  });
+  const [code, signal] = await once(child, "close");
+  if (code === 0) return printed;
+  throw new Problem(`${command.name} failed (${signal ?? `exit code ${code}`}).${await tail(logFile)}`);
+}
+
+/** Waits until the address answers 2xx. Throws a Problem when the process ends instead, or does not answer in time. */
+export async function waitUntilReady(name: string, url: string, process: RunningProcess): Promise<void> {
+  const ready = waitFor(async () => (await fetch(url, { signal: AbortSignal.timeout(5_000) })).ok, {
+    timeoutMs: readyMs,
+    what: `the ${name} to answer ${url}`,
+    intervalMs: 50,
+  }).then(() => undefined);
+  const problem = await Promise.race([ready, process.ended]);
+  if (problem !== undefined) throw problem;
+}
+
+async function launch(household: Household, { name, command, environment }: Command, output: "file" | "pipe") {
+  const [program = "", ...args] = command;
+  const logFile = join(household.dir, "logs", `${name.replaceAll(" ", "-")}.log`);
+  const log = await open(logFile, "w", 0o600);
+  const child = spawn(program, args, {
+    cwd: household.root,
+    detached: true,
+    env: childEnvironment(environment),
+    stdio: ["ignore", output === "file" ? log.fd : "pipe", log.fd],
+  });
+  try {
+    await once(child, "spawn");
+  } finally {
+    await log.close();
+  }
+  await household.cleanup.add(`the ${name}`, () => stop(child));
+  if (child.pid !== undefined) await household.claim.remember(name, child.pid);
+  return { child, logFile };
+}
+
+async function stop(child: ReturnType<typeof spawn>): Promise<void> {
+  if (child.exitCode === null && child.signalCode === null) {
+    const exited = once(child, "exit");
+    child.kill("SIGTERM");
+    const hard = setTimeout(() => child.kill("SIGKILL"), stopMs);
+    await exited;
+    clearTimeout(hard);
+  }
+  signalGroup(child.pid);
+}
+
+// What the process left behind in its group, such as the workers of a build that was cut off.
+function signalGroup(pid: number | undefined): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, "SIGKILL");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}
+
+async function tail(file: string): Promise<string> {
+  const text = (await readFile(file, "utf8").catch(() => "")).trimEnd();
+  return text === "" ? "" : ` Its last lines (${file}):\n${text.split("\n").slice(-tailLines).join("\n")}`;
+}
