@@ -1,10 +1,9 @@
 // The handle that every function of this package is given first: Redis, Postgres and what is known of the shards.
 import type { Db } from "@drawdown/db";
-import { type ChargeOutcome, ChargeQueue } from "./charge.ts";
+import { ChargeQueue } from "./charge.ts";
 import { BillingError } from "./errors.ts";
 import { Fence } from "./fence.ts";
 import { SHARD_COUNT_KEY } from "./keys.ts";
-import { parseUnits } from "./money.ts";
 import { type Observe, unobserved } from "./observe.ts";
 import { type Query, queryOf } from "./postgres.ts";
 import { connectRedis, type RedisAddress, type RedisClient, redisFailure, redisReady } from "./redis.ts";
@@ -17,14 +16,6 @@ export type BillingOptions = {
   /** How long a request id is remembered. */
   requestTtlMs?: number;
 } & ({ redisUrl: string } | { clusterNodes: readonly string[] });
-
-type SettledRow = {
-  deduction_id: string;
-  cost: string;
-  balance_before: string | null;
-  balance_after: string | null;
-  account_seq: string;
-};
 
 const HOUR_MS = 3_600_000;
 const OPEN_TIMEOUT_MS = 10_000;
@@ -59,22 +50,6 @@ export class Billing {
     } catch (error) {
       throw redisFailure(error);
     }
-  }
-
-  /** What Postgres says an account's request id was charged, or undefined. */
-  async findSettledRequest(accountId: string, requestId: string): Promise<ChargeOutcome | undefined> {
-    const sql = `SELECT deduction_id, cost, balance_before, balance_after, account_seq FROM data.usage_log
-                  WHERE account_id = $1 AND request_id = $2 AND account_seq IS NOT NULL ORDER BY id LIMIT 1`;
-    const [row] = await this.query<SettledRow>(sql, [accountId, requestId]);
-    if (!row) return undefined;
-    return {
-      outcome: "repeated",
-      deductionId: row.deduction_id,
-      costNanos: parseUnits(row.cost),
-      balanceBeforeNanos: parseUnits(row.balance_before ?? "0"),
-      balanceAfterNanos: parseUnits(row.balance_after ?? "0"),
-      accountSeq: BigInt(row.account_seq),
-    };
   }
 }
 

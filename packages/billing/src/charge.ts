@@ -5,7 +5,7 @@ import type { Billing } from "./billing.ts";
 import { BillingError } from "./errors.ts";
 import { balanceKey, chargeKey, epochKey, shardOf, streamKey } from "./keys.ts";
 import { loadAccount } from "./load.ts";
-import { MAX_AMOUNT_NANOS } from "./money.ts";
+import { MAX_AMOUNT_NANOS, parseUnits } from "./money.ts";
 import { loadScript, replyArray, replyText, runScript } from "./redis.ts";
 import { type AccountRef, MAX_METADATA_BYTES, MAX_TEXT_LENGTH, type UsageSource } from "./stream.ts";
 
@@ -77,7 +77,7 @@ export async function chargeMany(
   for (const request of requests) {
     const { promise, resolve } = Promise.withResolvers<ChargeOutcome | ChargeFailure>();
     outcomes.push(promise);
-    const item = await prepareChecked(billing, request);
+    const item = prepareOrFail(billing, request);
     if ("outcome" in item) {
       resolve(item);
       continue;
@@ -97,19 +97,15 @@ export async function chargeMany(
 
 /** Draws one cost down. Throws a `BillingError` when a store failed: ask again with the same request id. */
 export async function charge(billing: Billing, request: ChargeRequest): Promise<ChargeOutcome> {
-  const item = await prepareChecked(billing, request);
+  const item = prepareOrFail(billing, request);
   const outcome = "outcome" in item ? item : await billing.charges.add(item);
   if (outcome.outcome === "failed") throw outcome.error;
   return outcome;
 }
 
-async function prepareChecked(
-  billing: Billing,
-  request: ChargeRequest,
-): Promise<Prepared | ChargeOutcome | ChargeFailure> {
+function prepareOrFail(billing: Billing, request: ChargeRequest): Prepared | ChargeFailure {
   try {
-    const item = prepare(billing, request);
-    return (await findAfterLoss(billing, item, request.requestId)) ?? item;
+    return prepare(billing, request);
   } catch (error) {
     if (error instanceof BillingError) return { outcome: "failed", error };
     throw error;
@@ -117,7 +113,14 @@ async function prepareChecked(
 }
 
 /** A charge as the script takes it: two keys and 17 arguments. */
-type Prepared = { shard: number; account: AccountRef; keys: [string, string]; args: string[]; costNanos: bigint };
+type Prepared = {
+  shard: number;
+  account: AccountRef;
+  requestId: string;
+  keys: [string, string];
+  args: string[];
+  costNanos: bigint;
+};
 
 /** Refuses what our own settle statement would refuse, so that it never gets into the stream. */
 function prepare(billing: Billing, request: ChargeRequest): Prepared {
@@ -158,14 +161,7 @@ function prepare(billing: Billing, request: ChargeRequest): Prepared {
     request.usageSource,
   );
   args.push(metadata, digest, randomBytes(10).toString("hex"), request.delivered ? "1" : "0");
-  return { shard, account, keys, args, costNanos };
-}
-
-/** After a loss Redis may have forgotten an id whose deduction was settled: for as long as ids live, Postgres is asked. */
-async function findAfterLoss(billing: Billing, item: Prepared, requestId: string): Promise<ChargeOutcome | undefined> {
-  const lostAtMs = billing.fence.lostAtMs(item.shard);
-  if (lostAtMs === 0 || Date.now() > lostAtMs + billing.requestTtlMs) return undefined;
-  return await billing.findSettledRequest(item.account.id, requestId);
+  return { shard, account, requestId, keys, args, costNanos };
 }
 
 /** Gathers the charges of one turn per shard and sends them as one script call. */
@@ -203,16 +199,22 @@ export class ChargeQueue {
 
 type Waiting = { item: Prepared; resolve: (outcome: ChargeOutcome | ChargeFailure) => void };
 
-/** Sends up to MAX_ITEMS charges of one shard and resolves each; those of cold accounts are sent again once loaded. */
+/** Sends up to MAX_ITEMS charges of one shard and resolves each: again after a load, and after the shard's epoch changed. */
 async function drawDown(billing: Billing, shard: number, waiting: readonly Waiting[]): Promise<void> {
   let rest = waiting;
+  let fenced = 0;
   try {
-    for (let attempt = 0; attempt < MAX_LOADS && rest.length > 0; attempt++) {
-      const outcomes = await sendCharges(
-        billing,
-        shard,
-        rest.map(({ item }) => item),
-      );
+    for (let attempt = 0; attempt < MAX_LOADS && fenced < MAX_FENCED; ) {
+      const token = await billing.fence.token(shard);
+      rest = await answerFromBooks(billing, shard, rest);
+      if (rest.length === 0) return;
+      const outcomes = await sendCharges(billing, shard, token, rest);
+      if (outcomes === "fenced") {
+        fenced++;
+        await billing.fence.verify(shard);
+        continue;
+      }
+      attempt++;
       const cold: Waiting[] = [];
       rest.forEach((one, i) => {
         const outcome = outcomes[i] ?? failed(new Error("charge.lua answered too few items"));
@@ -221,11 +223,31 @@ async function drawDown(billing: Billing, shard: number, waiting: readonly Waiti
       });
       rest = await loadCold(billing, cold);
     }
-    for (const { item, resolve } of rest)
-      resolve(failed(new Error(`account ${item.account.id} was absent after ${MAX_LOADS} loads`)));
+    throw new BillingError("fenced", "The balance store is being checked; try again.", {
+      message: `shard ${shard}: ${rest.length} charges neither loaded nor past the fence`,
+    });
   } catch (error) {
     for (const { resolve } of rest) resolve(failed(error));
   }
+}
+
+/** After a loss Redis may have forgotten an id whose deduction is settled: for as long as ids live, Postgres is asked first. */
+async function answerFromBooks(
+  billing: Billing,
+  shard: number,
+  waiting: readonly Waiting[],
+): Promise<readonly Waiting[]> {
+  const lostAtMs = billing.fence.lostAtMs(shard);
+  if (lostAtMs === 0 || Date.now() > lostAtMs + billing.requestTtlMs || waiting.length === 0) return waiting;
+  const known = await findSettledRequests(
+    billing,
+    waiting.map(({ item }) => ({ accountId: item.account.id, requestId: item.requestId })),
+  );
+  return waiting.filter(({ item, resolve }) => {
+    const answer = known.get(`${item.account.id} ${item.requestId}`);
+    if (answer) resolve({ outcome: "repeated", ...answer });
+    return answer === undefined;
+  });
 }
 
 /** Loads the accounts of these charges and returns the charges to send again; the others are resolved. */
@@ -252,19 +274,18 @@ function failed(error: unknown): ChargeFailure {
   return { outcome: "failed", error: new BillingError("redis_unavailable", "The charge failed.", { cause: error }) };
 }
 
-async function sendCharges(billing: Billing, shard: number, items: Prepared[]): Promise<ScriptOutcome[]> {
-  for (let attempt = 0; attempt < MAX_FENCED; attempt++) {
-    const token = await billing.fence.token(shard);
-    const keys = [streamKey(shard), epochKey(shard), ...items.flatMap((item) => item.keys)];
-    const args = [token, String(billing.requestTtlMs), ...items.flatMap((item) => item.args)];
-    const [word, ...replies] = replyArray(await runScript(billing.redis, script, keys, args));
-    if (word === "done") {
-      billing.observe("charge.answered", { shard, items: items.length });
-      return replies.map((reply, i) => readItem(replyArray(reply).map(replyText), items[i]?.costNanos ?? 0n));
-    }
-    await billing.fence.verify(shard);
-  }
-  throw new BillingError("fenced", "The balance store is being checked after a restart.");
+async function sendCharges(
+  billing: Billing,
+  shard: number,
+  token: string,
+  waiting: readonly Waiting[],
+): Promise<ScriptOutcome[] | "fenced"> {
+  const keys = [streamKey(shard), epochKey(shard), ...waiting.flatMap(({ item }) => item.keys)];
+  const args = [token, String(billing.requestTtlMs), ...waiting.flatMap(({ item }) => item.args)];
+  const [word, ...replies] = replyArray(await runScript(billing.redis, script, keys, args));
+  if (word !== "done") return "fenced";
+  billing.observe("charge.answered", { shard, items: waiting.length });
+  return replies.map((reply, i) => readItem(replyArray(reply).map(replyText), waiting[i]?.item.costNanos ?? 0n));
 }
 
 function readItem(reply: string[], costNanos: bigint): ScriptOutcome {
@@ -330,4 +351,28 @@ export async function findRequest(
   if (known === null) return undefined;
   const space = known.indexOf(" ");
   return { digest: known.slice(0, space), ...readRemembered(known.slice(space + 1)) };
+}
+
+/** What the books say these requests were charged, by `account_id request_id`. */
+async function findSettledRequests(
+  billing: Billing,
+  requests: readonly { accountId: string; requestId: string }[],
+): Promise<Map<string, Deduction>> {
+  type Settled = Record<"account_id" | "request_id" | "deduction_id" | "cost" | "account_seq", string> &
+    Record<"balance_before" | "balance_after", string | null>;
+  const rows = await billing.query<Settled>(
+    `SELECT u.account_id, u.request_id, u.deduction_id, u.cost, u.balance_before, u.balance_after, u.account_seq
+       FROM unnest($1::uuid[], $2::text[]) AS r(account_id, request_id)
+       JOIN data.usage_log u ON u.account_id = r.account_id AND u.request_id = r.request_id
+      WHERE u.account_seq IS NOT NULL ORDER BY u.id DESC`,
+    [requests.map((request) => request.accountId), requests.map((request) => request.requestId)],
+  );
+  const deduction = (row: Settled): Deduction => ({
+    deductionId: row.deduction_id,
+    costNanos: parseUnits(row.cost),
+    balanceBeforeNanos: parseUnits(row.balance_before ?? "0"),
+    balanceAfterNanos: parseUnits(row.balance_after ?? "0"),
+    accountSeq: BigInt(row.account_seq),
+  });
+  return new Map(rows.map((row) => [`${row.account_id} ${row.request_id}`, deduction(row)]));
 }
