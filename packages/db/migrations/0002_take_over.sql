@@ -166,7 +166,20 @@ WHERE CASE price_model WHEN 'per_token' THEN token_price WHEN 'per_input_output'
       WHEN 'per_request' THEN request_price END IS NULL;
 --> statement-breakpoint
 
--- 4. Constraints and indexes. Old rows that break a check or point nowhere are said, and kept: it holds for new ones.
+-- 4. Constraints and indexes. Old rows that break a check or point nowhere are said, and kept: it holds for new ones. Not so
+-- for accounts: settling writes them again, and an account that cannot be written would send its deductions to the dead
+-- letters. An old index of the same name goes; an old constraint of the same name that says something else keeps its own.
+CREATE FUNCTION pg_temp.free_name(name text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  old oid := (SELECT oid FROM pg_class WHERE relnamespace = 'data'::regnamespace AND relname = name AND relkind = 'i');
+BEGIN
+  IF EXISTS (SELECT FROM pg_constraint WHERE conindid = old) THEN
+    EXECUTE format('ALTER INDEX data.%I RENAME TO %I', name, left(name, 52) || '_taken_over');
+  ELSIF old IS NOT NULL THEN
+    EXECUTE format('DROP INDEX data.%I', name);
+  END IF;
+END $$;
+--> statement-breakpoint
 DO $$
 DECLARE
   w record;
@@ -191,10 +204,14 @@ BEGIN
       IF w.kind IN ('c', 'f') THEN
         EXECUTE format('ALTER TABLE data.%I VALIDATE CONSTRAINT %I', w.tab, w.name);
       ELSE
+        PERFORM pg_temp.free_name(w.name);
         EXECUTE format('ALTER TABLE data.%I ADD CONSTRAINT %I %s', w.tab, w.name, w.definition);
       END IF;
     EXCEPTION
       WHEN check_violation OR foreign_key_violation THEN
+        IF w.kind = 'c' AND w.tab = 'account_balance' THEN
+          RAISE EXCEPTION 'data.account_balance cannot be taken over: %, %', SQLERRM, w.definition;
+        END IF;
         RAISE NOTICE 'drawdown: data.% has rows that break %, %: kept as they are', w.tab, w.name, w.definition;
       WHEN unique_violation THEN
         IF w.tab IN ('usage_log', 'account_balance_audit', 'account_balance') THEN
@@ -204,7 +221,7 @@ BEGIN
     END;
   END LOOP;
   FOR w IN SELECT * FROM wanted_index LOOP
-    EXECUTE format('DROP INDEX IF EXISTS data.%I', w.name);
+    PERFORM pg_temp.free_name(w.name);
     EXECUTE w.definition;
   END LOOP;
 END $$;

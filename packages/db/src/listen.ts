@@ -45,8 +45,7 @@ async function listenOnce(url: string, channels: readonly string[], options: Lis
   });
   const lost = new AbortController();
   const report = (error: unknown) => options.onError?.(error instanceof Error ? error : new Error(String(error)));
-  client.on("error", (error) => lost.abort(error));
-  client.on("end", () => lost.abort(new Error("the connection was closed")));
+  client.on("error", (error) => lost.abort(error)); // also when the server closes it
   const guarded = (call: () => void | Promise<void>) => {
     void (async () => call())().catch(report);
   };

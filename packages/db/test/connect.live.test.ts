@@ -36,6 +36,7 @@ async function openWire() {
     silence: (on: boolean) => {
       silent = on;
     },
+    open: () => [...pairs].filter(([near]) => !near.destroyed).length,
     cut: () => {
       for (const [near] of pairs) near.destroy();
       pairs.clear();
@@ -129,6 +130,7 @@ describe("Rule: a listener is there for ever, and says each time when it listens
     expect(listener.errors[0]).toBe("no answer from Postgres for 200 ms");
     wire.silence(false);
     await listener.connected(2);
+    expect(wire.open()).toBe(1); // the dead one was let go
     await notify("3");
     await expectHeard(listener.heard, "3");
     listener.stop();
@@ -154,6 +156,19 @@ describe("Rule: a listener is there for ever, and says each time when it listens
     waiting.abort();
     await done;
     await listen(books.url, ["c"], { signal: AbortSignal.abort(), onNotification: () => {} });
+
+    const silent = await openWire();
+    silent.silence(true);
+    const connecting = new AbortController();
+    let ended = false;
+    const never = listen(silent.url, ["c"], { signal: connecting.signal, onNotification: () => {} }).then(() => {
+      ended = true;
+    });
+    await waitFor(() => silent.open() === 1, { timeoutMs: 5_000, what: "the connection to be tried" });
+    connecting.abort();
+    await waitFor(() => ended, { timeoutMs: 2_000, what: "the listener to end while it connects" });
+    await never;
+    await silent.refuse();
     await waitFor(
       async () =>
         (

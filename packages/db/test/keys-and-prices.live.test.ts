@@ -85,6 +85,15 @@ describe("Rule: a key's user who has a tenant is billed to the tenant's account,
     ]);
   });
 
+  test("a tenant without an account does not make its user pay", async () => {
+    const { id, ownerId, virtualKey } = await newAccount(books, "3");
+    const [tenant] = await books.rows<{ id: string }>("INSERT INTO data.tenant (name) VALUES ('t') RETURNING id");
+    await books.rows("UPDATE data.user_profile SET tenant_id = $2 WHERE id = $1", [ownerId, tenant?.id]);
+    expect(await findVirtualKey(books.db, virtualKey)).toBeUndefined();
+    await books.rows("UPDATE data.user_profile SET tenant_id = NULL WHERE id = $1", [ownerId]);
+    expect(await findVirtualKey(books.db, virtualKey)).toMatchObject({ accountBalanceId: id });
+  });
+
   test("an unknown key, and a key that nobody pays for, is not found", async () => {
     const [user] = await books.rows<{ id: string }>("INSERT INTO data.user_profile (name) VALUES ('u') RETURNING id");
     await books.rows("INSERT INTO data.virtual_key (virtual_key, user_id) VALUES ('vk_unpaid', $1)", [user?.id]);

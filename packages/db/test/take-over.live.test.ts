@@ -128,8 +128,12 @@ describe("Rule: a database of the replaced system is taken over with its rows", 
        VALUES (repeat('d', 512), 'a key that nobody has', $1, 'user', 'p', repeat('m', 512), 0.000000001, 5000000000, now())`,
       [userAccount],
     );
-    const client = await books.db.$client.connect();
-    client.release();
+    // What we do not know, or know and leave empty, was required there.
+    await books.rows("INSERT INTO data.user_profile DEFAULT VALUES");
+    await books.rows("INSERT INTO data.tenant (name) VALUES ('new')");
+    await books.rows(
+      "INSERT INTO data.model_price (provider, model, price_model, request_price) VALUES ('openai', 'new', 'per_request', 1)",
+    );
     await books.rows(
       "UPDATE data.account_balance SET balance = balance - 200, total_debits = total_debits + 200 WHERE id = $1",
       [userAccount],
@@ -212,7 +216,120 @@ describe("Rule: a database of the replaced system is taken over with its rows", 
   });
 });
 
+describe("Rule: other tables that the replaced system may have had are taken over too", () => {
+  // Ids as text, floats, JSON as text, no defaults, no constraints but unique indexes, some with our names.
+  const looseSchema = `
+    DROP SCHEMA data CASCADE;
+    CREATE SCHEMA data;
+    CREATE TABLE data.user_profile (id char(36) PRIMARY KEY);
+    CREATE TABLE data.account_balance (id text PRIMARY KEY, owner_userid text REFERENCES data.user_profile (id), owner_tenantid text,
+      balance double precision, total_credits integer);
+    CREATE TABLE data.usage_log (id bigint PRIMARY KEY, deduction_id text NOT NULL, virtual_key text, account_id text, account_type text,
+      provider text, model text, cost numeric, currency char(3), created_at timestamptz, input_tokens numeric, output_tokens numeric,
+      metadata_json text, sync_status integer, CONSTRAINT usage_log_request_index UNIQUE (id, deduction_id));
+    CREATE UNIQUE INDEX usage_log_deduction_id_key ON data.usage_log (deduction_id);
+    CREATE TABLE data.account_balance_audit (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, deduction_id text UNIQUE, account_id text,
+      account_type text, amount double precision, source text, audit_category text, usage_log_id bigint, created_at date, sync_status text);
+    INSERT INTO data.user_profile VALUES ('00000000-0000-4000-8000-000000000020'), ('00000000-0000-4000-8000-000000000021');
+    INSERT INTO data.account_balance VALUES ('${userAccount}', '00000000-0000-4000-8000-000000000020', NULL, 0.1, 7),
+      ('${tenantAccount}', '00000000-0000-4000-8000-000000000021', '', NULL, NULL);
+    INSERT INTO data.usage_log VALUES
+      (7, 'one', 'k', '${userAccount}', 'user', 'p', 'm', 0.1, 'USD', now(), 1, 2, '{"a": 1}', 1),
+      (8, 'two', NULL, '${userAccount}', 'user', 'p', 'm', 0.000000001, NULL, NULL, NULL, NULL, 'not JSON', 1);
+    INSERT INTO data.account_balance_audit (deduction_id, account_id, account_type, amount, created_at) VALUES ('one', '${userAccount}', 'user', -0.1, '2025-01-31')`;
+
+  test("loose types, missing defaults, names in the way", async () => {
+    await books.rows(looseSchema);
+    await migrate(books.url);
+    expect(
+      await books.rows(
+        "SELECT id, balance, total_credits, total_credits_taken_over AS old FROM data.account_balance ORDER BY id",
+      ),
+    ).toEqual([
+      { id: userAccount, balance: "0.100000000", total_credits: "0.100000000", old: 7 },
+      { id: tenantAccount, balance: "0.000000000", total_credits: "0.000000000", old: null },
+    ]);
+    expect(
+      await books.rows(
+        "SELECT id, cost, metadata_json, currency, input_tokens, sync_status, settled_at = coalesce(created_at, settled_at) AS settled FROM data.usage_log ORDER BY id",
+      ),
+    ).toEqual([
+      {
+        id: "7",
+        cost: "0.100000000",
+        metadata_json: { a: 1 },
+        currency: "USD",
+        input_tokens: "1",
+        sync_status: "1",
+        settled: true,
+      },
+      {
+        id: "8",
+        cost: "0.000000001",
+        metadata_json: "not JSON",
+        currency: null,
+        input_tokens: null,
+        sync_status: "1",
+        settled: true,
+      },
+    ]);
+    expect(
+      await books.rows(
+        "SELECT amount, created_at AT TIME ZONE 'UTC' = '2025-01-31' AS utc FROM data.account_balance_audit WHERE deduction_id = 'one'",
+      ),
+    ).toEqual([{ amount: "-0.100000000", utc: true }]);
+    const [added] = await books.rows<{ id: string }>(
+      `INSERT INTO data.usage_log (deduction_id, virtual_key, account_id, account_type, provider, model, cost) VALUES ('three', 'k', $1, 'user', 'p', 'm', 1)
+       ON CONFLICT (deduction_id) DO UPDATE SET settled_at = now() RETURNING id`,
+      [userAccount],
+    );
+    expect(BigInt(added?.id ?? 0)).toBeGreaterThan(8n);
+    await postCredit(books.db, { accountId: tenantAccount, amount: "1", category: "top_up", reason: "r", actor: "a" });
+    expect(await credits(books, tenantAccount)).toMatchObject([{ amount: "0.000000000" }, { amount: "1.000000000" }]);
+  });
+
+  test("an account that could never be settled again stops the migration", async () => {
+    await books.rows(
+      `${looseSchema}; UPDATE data.account_balance SET owner_tenantid = NULL, owner_userid = NULL WHERE id = '${tenantAccount}'`,
+    );
+    await expect(migrate(books.url)).rejects.toThrow(
+      /data.account_balance cannot be taken over: .*account_balance_owner_check/,
+    );
+  });
+});
+
 describe("Rule: older workers go on inserting before, during and after, and none is refused", () => {
+  test("one that holds what migrate needs next is waited for, and is not the victim of a deadlock", async () => {
+    const worker = new pg.Client({ connectionString: books.url });
+    await worker.connect();
+    await worker.query("BEGIN");
+    await worker.query(
+      `INSERT INTO data.account_balance_audit (account_id, account_type, amount, source, audit_category)
+       VALUES ($1, 'user', 1, 'portal', 'top_up')`,
+      [userAccount],
+    );
+    const lines: string[] = [];
+    const migrating = migrate(books.url, { onProgress: (line) => lines.push(line) });
+    migrating.catch(() => {}); // awaited below
+    await waitFor(() => lines.includes("the tables are in use, trying again"), {
+      timeoutMs: 10_000,
+      what: "migrate to yield",
+    });
+    await worker.query(
+      `INSERT INTO data.usage_log (deduction_id, virtual_key, account_id, account_type, provider, model, cost)
+       VALUES ('other_order', 'vk_user', $1, 'user', 'openai', 'gpt-4o', 1)`,
+      [userAccount],
+    );
+    await worker.query("COMMIT");
+    await worker.end();
+    await migrating;
+    expect(
+      await books.rows(
+        "SELECT settled_at IS NOT NULL AS history FROM data.usage_log WHERE deduction_id = 'other_order'",
+      ),
+    ).toEqual([{ history: true }]);
+  });
+
   test("4 workers in a loop, and the business system topping up", async () => {
     const workers = ["a", "b", "c", "d"].map(olderWorker);
     const writtenBy = () => workers.reduce((sum, worker) => sum + worker.written.length, 0);
