@@ -69,26 +69,6 @@ export async function findUnapplied(db: Db, limit: number, afterId?: string): Pr
   return rows.map(read);
 }
 
-/** Credits of one account that Redis has not acknowledged, oldest first: amounts are exact steps between versions. */
-export async function readUnapplied(
-  db: Db,
-  accountId: string,
-): Promise<{ id: string; creditsVersion: bigint; amount: string; auditCategory: string }[]> {
-  const { rows } = await db.$client.query<{
-    id: string;
-    creditsVersion: string;
-    amount: string;
-    auditCategory: string;
-  }>({
-    name: "read_unapplied",
-    text: `SELECT id, credits_version AS "creditsVersion", amount, audit_category AS "auditCategory"
-           FROM data.account_balance_audit
-           WHERE account_id = $1 AND applied_at IS NULL AND credits_version IS NOT NULL ORDER BY credits_version`,
-    values: [accountId],
-  });
-  return rows.map((row) => ({ ...row, creditsVersion: BigInt(row.creditsVersion) }));
-}
-
 export type Credit = {
   accountId: string;
   /** Decimal string, at most 9 decimals, not zero; negative only for an adjustment. */

@@ -14,7 +14,8 @@ export type NewAlert = {
 export async function openAlert(db: Db, alert: NewAlert): Promise<void> {
   await db.$client.query(
     `INSERT INTO data.alert (level, kind, key, message, details) VALUES ($1, $2, $3, $4, $5)
-     ON CONFLICT (kind, key) WHERE resolved_at IS NULL DO UPDATE SET message = EXCLUDED.message, details = data.alert.details || EXCLUDED.details`,
+     ON CONFLICT (kind, key) WHERE resolved_at IS NULL DO UPDATE SET level = EXCLUDED.level, message = EXCLUDED.message,
+        details = data.alert.details || EXCLUDED.details`,
     [alert.level, alert.kind, alert.key, alert.message, JSON.stringify(alert.details)],
   );
 }

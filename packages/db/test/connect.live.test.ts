@@ -161,9 +161,10 @@ describe("Rule: a listener is there for ever, and says each time when it listens
     silent.silence(true);
     const connecting = new AbortController();
     let ended = false;
-    const never = listen(silent.url, ["c"], { signal: connecting.signal, onNotification: () => {} }).then(() => {
+    const never = (async () => {
+      await listen(silent.url, ["c"], { signal: connecting.signal, onNotification: () => {} });
       ended = true;
-    });
+    })();
     await waitFor(() => silent.open() === 1, { timeoutMs: 5_000, what: "the connection to be tried" });
     connecting.abort();
     await waitFor(() => ended, { timeoutMs: 2_000, what: "the listener to end while it connects" });

@@ -242,11 +242,11 @@ describe("Rule: an account holds only what can be counted, and belongs to one ow
     const account = await newAccount(books, "1");
     for (const column of ["balance", "total_debits", "credit_limit"]) {
       const nan = await books.refusal(`UPDATE data.account_balance SET ${column} = 'NaN' WHERE id = $1`, [account.id]);
-      expect(nan.code, column).toBe("23514");
+      expect([column, nan.code]).toEqual([column, "23514"]);
       const infinite = await books.refusal(`UPDATE data.account_balance SET ${column} = 'Infinity' WHERE id = $1`, [
         account.id,
       ]);
-      expect(infinite.code, column).toBe("22003");
+      expect([column, infinite.code]).toEqual([column, "22003"]);
     }
   });
 

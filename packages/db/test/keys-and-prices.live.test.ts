@@ -183,9 +183,12 @@ describe("Rule: a price row from which no cost can follow is refused when it is 
       { price_model: "per_input_output", output_price: "1" },
       { price_model: "per_request", token_price: "1" },
       { price_model: "per_mile", request_price: "1" },
-      { request_price: "1" },
     ])
-      expect((await books.refusal(...insert(columns))).code, JSON.stringify(columns)).toMatch(/^2350[23]|23514$/);
+      expect({ ...columns, code: (await books.refusal(...insert(columns))).code }).toEqual({
+        ...columns,
+        code: "23514",
+      });
+    expect((await books.refusal(...insert({ request_price: "1" }))).code).toBe("23502");
     for (const price of ["NaN", "-0.000000000001", "Infinity", "1000000"])
       expect((await books.refusal(...insert({ price_model: "per_request", request_price: price }))).code).toMatch(
         /^23514|22003$/,
@@ -210,9 +213,7 @@ describe("Rule: a price row from which no cost can follow is refused when it is 
       [{ above_input_tokens: 1, input_price: "1e-6" }],
       [{ above_input_tokens: 1, output_price: "-1" }],
     ])
-      expect(await books.refusal(...tiers(bad)), JSON.stringify(bad)).toMatchObject({
-        constraint: "model_price_tiers_check",
-      });
+      expect([bad, (await books.refusal(...tiers(bad))).constraint]).toEqual([bad, "model_price_tiers_check"]);
   });
 
   test("one row for a model, customer type, currency, day and hour; null is one customer type", async () => {
@@ -246,7 +247,7 @@ describe("Rule: what gateways remember is invalidated at once", () => {
       heard.length = 0;
       await books.rows(sql, values);
       await waitFor(() => heard.length >= expected.length, { timeoutMs: 5_000, what: `${sql} to be heard` });
-      expect(heard, sql).toEqual(expected);
+      expect([sql, ...heard]).toEqual([sql, ...expected]);
     };
     const tenant = await newTenant();
     const key = `virtual_key_updated ${tenant.virtualKey}`;

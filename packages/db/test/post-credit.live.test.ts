@@ -130,7 +130,8 @@ describe("Rule: what is no credit is refused with a word, and moves nothing", ()
   test("amounts", async () => {
     const account = await newAccount(books, "1");
     for (const amount of ["NaN", "Infinity", "-Infinity", "0", "0.0000000001", "1.0000000001", null])
-      expect(await refused(account.id, amount, "top_up", null, "r", "a"), String(amount)).toMatchObject({
+      expect({ amount, ...(await refused(account.id, amount, "top_up", null, "r", "a")) }).toMatchObject({
+        amount,
         code: "DD003",
         message: "invalid_amount",
       });

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { openAlert, resolveAlert } from "../src/index.ts";
 import { type Books, newAccount, openBooks } from "./books.ts";
 
 let books: Books;
@@ -22,7 +23,7 @@ describe("Rule: an older worker's rows are taken as it writes them, and are half
     const account = await newAccount(books, "5");
     for (const attempt of [1, 2]) {
       const [row] = await books.rows<{ id: string }>(olderUsage, ["ded_older", account.id]);
-      expect(row, String(attempt)).toBeDefined();
+      expect([attempt, typeof row?.id]).toEqual([attempt, "string"]);
       await books.rows(olderAudit, ["ded_older", account.id, row?.id]);
     }
     const rows = await books.rows(
@@ -161,6 +162,25 @@ describe("Rule: a dead letter can be written whatever the entry holds, once for 
 });
 
 describe("Rule: one open alert for each thing that is wrong; an action has an actor and a reason", () => {
+  test("noticed by several at once, resolved, and wrong again", async () => {
+    const alert = { level: "warning", kind: "backlog", key: "4", message: "m", details: { first: 1 } } as const;
+    await Promise.all([1, 2, 3].map(() => openAlert(books.db, alert)));
+    await openAlert(books.db, { ...alert, level: "critical", message: "worse", details: { second: 2 } });
+    await openAlert(books.db, { ...alert, key: "5" });
+    await resolveAlert(books.db, "backlog", "4");
+    await resolveAlert(books.db, "backlog", "4");
+    await openAlert(books.db, alert);
+    const rows = await books.rows(
+      `SELECT key, level, message, details, resolved_at IS NOT NULL AS resolved FROM data.alert WHERE kind = 'backlog' ORDER BY id`,
+    );
+    const open = { level: "warning", message: "m", details: { first: 1 }, resolved: false };
+    expect(rows).toEqual([
+      { key: "4", level: "critical", message: "worse", details: { first: 1, second: 2 }, resolved: true },
+      { ...open, key: "5" },
+      { ...open, key: "4" },
+    ]);
+  });
+
   test("alert and operator_action", async () => {
     const alert = "INSERT INTO data.alert (level, kind, key, message) VALUES ('critical', 'lost_epoch', '3', 'm')";
     await books.rows(alert);

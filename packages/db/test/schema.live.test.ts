@@ -31,7 +31,7 @@ async function columnsOf(relation: string): Promise<Column[]> {
   );
 }
 
-const byName = <T extends { name: string }>(items: T[]) => items.sort((a, b) => (a.name < b.name ? -1 : 1));
+const byName = <T extends { name: string }>(items: T[]) => items.toSorted((a, b) => (a.name < b.name ? -1 : 1));
 
 describe("Rule: the schema in TypeScript and the migrated database are the same", () => {
   test("every table of schema data is in the schema, and the other way round", async () => {
@@ -69,7 +69,7 @@ describe("Rule: the schema in TypeScript and the migrated database are the same"
       ...table.foreignKeys.map((key) => key.getName()),
       ...table.indexes.map((index) => index.config.name ?? ""),
     ];
-    expect(rows.map((row) => row.name)).toEqual(wanted.sort());
+    expect(rows.map((row) => row.name)).toEqual(wanted.toSorted());
   });
 
   test.each(views)("view $name: columns and types", async ({ name, selectedFields }) => {

@@ -20,13 +20,13 @@ afterEach(() => books.close());
 
 /** An older worker: a transaction of two inserts for each deduction, one after the other, until it is told to stop. */
 function olderWorker(name: string) {
-  let stopped = false;
+  const stopped = new AbortController();
   const written: string[] = [];
   const run = async () => {
     const client = new pg.Client({ connectionString: books.url });
     await client.connect();
     try {
-      for (let n = 0; !stopped; n++) {
+      for (let n = 0; !stopped.signal.aborted; n++) {
         const id = `${name}_${n}`;
         await client.query("BEGIN");
         const { rows } = await client.query<{ id: string | number }>(
@@ -54,7 +54,7 @@ function olderWorker(name: string) {
   return {
     written,
     stop: () => {
-      stopped = true;
+      stopped.abort();
       return done;
     },
   };
@@ -338,9 +338,9 @@ describe("Rule: older workers go on inserting before, during and after, and none
       what: "rows before",
     });
     let topUps = 0;
-    let stopped = false;
+    const stopped = new AbortController();
     const topUp = (async () => {
-      for (; !stopped; topUps++) {
+      for (; !stopped.signal.aborted; topUps++) {
         await books.rows("UPDATE data.account_balance SET balance = balance + 0.01 WHERE id = $1", [userAccount]);
         await turn();
       }
@@ -348,7 +348,7 @@ describe("Rule: older workers go on inserting before, during and after, and none
     await migrate(books.url);
     const atMigration = writtenBy();
     await waitFor(() => writtenBy() > atMigration + 80, { timeoutMs: 10_000, what: "rows after" });
-    stopped = true;
+    stopped.abort();
     await topUp;
     await Promise.all(workers.map((worker) => worker.stop()));
 
@@ -359,17 +359,12 @@ describe("Rule: older workers go on inserting before, during and after, and none
       [ids],
     );
     expect(found).toEqual({ count: String(ids.length), half_settled: true, history: true });
-    const [account] = await books.rows(
-      `SELECT balance, total_credits, total_debits, (SELECT sum(amount) FROM data.account_balance_audit WHERE account_id = a.id AND credits_version IS NOT NULL) AS audited
+    const account = await books.rows(
+      `SELECT balance = 123.456789 + $2 * 0.01 AS balance, total_credits = balance AS credits, total_debits = 0 AS debits,
+              balance = (SELECT sum(amount) FROM data.account_balance_audit WHERE account_id = a.id AND credits_version IS NOT NULL) AS audited
        FROM data.account_balance a WHERE id = $1`,
-      [userAccount],
+      [userAccount, topUps],
     );
-    const expected = (123.456789 + topUps / 100).toFixed(6).padEnd(12, "0");
-    expect(Number(account?.balance).toFixed(6)).toBe(Number(expected).toFixed(6));
-    expect(account).toMatchObject({
-      total_credits: account?.balance,
-      total_debits: "0.000000000",
-      audited: account?.balance,
-    });
+    expect(account).toEqual([{ balance: true, credits: true, debits: true, audited: true }]);
   });
 });
