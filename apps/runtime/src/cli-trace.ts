@@ -31,7 +31,7 @@ export async function traceCommand(id: string, options: { json: boolean }): Prom
 function line(hop: Hop): string {
   const details = Object.entries(hop.detail)
     .filter(([, value]) => value !== null && value !== undefined)
-    .map(([name, value]) => `${name}=${typeof value === "object" ? JSON.stringify(value) : String(value)}`);
+    .map(([name, value]) => `${name}=${typeof value === "string" ? value : JSON.stringify(value)}`);
   const said = [hop.at ?? "", ...details, hop.advice ?? ""].filter((text) => text !== "");
   return `  ${hop.reached ? "✓" : "·"} ${hop.name.padEnd(12)}  ${said.join("  ")}`;
 }

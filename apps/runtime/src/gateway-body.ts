@@ -13,16 +13,13 @@ export type Body<T> = {
 
 const maxIdLength = 512;
 
-/** What may name a request: it becomes part of a Redis key and of a stream entry. */
-export const requestId = z
+/** Names of models and providers, and ids of requests: they become parts of stream entries and of a Redis key. */
+export const plainText = z
   .string()
   .min(1, "must not be empty")
   .max(maxIdLength, `must have at most ${maxIdLength} characters`)
   .regex(/^\P{Cc}+$/u, "must have no control characters")
   .refine((text) => text.isWellFormed(), "must be well-formed text");
-
-/** Names of models and providers. */
-export const name = requestId;
 
 /** Parses and checks a body. Throws `invalid_request` that names the first field that is wrong. */
 export function readBody<T>(request: FastifyRequest, schema: z.ZodType<T>): Body<T> {
@@ -49,7 +46,7 @@ function parseJson(bytes: Buffer): unknown {
 export function requestIdOf(request: FastifyRequest, fromBody: string | undefined): { id: string; given: boolean } {
   const header = request.headers["idempotency-key"];
   const fromHeader = typeof header === "string" && header !== "" ? header : undefined;
-  if (fromHeader !== undefined && !requestId.safeParse(fromHeader).success) {
+  if (fromHeader !== undefined && !plainText.safeParse(fromHeader).success) {
     throw new GatewayError("invalid_request", `The Idempotency-Key must have 1 to ${maxIdLength} characters of text.`);
   }
   if (fromHeader !== undefined && fromBody !== undefined && fromHeader !== fromBody) {

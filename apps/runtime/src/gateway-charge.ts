@@ -54,7 +54,7 @@ export async function chargeDelivered(
   }
 }
 
-export function conflict(requestId: string): GatewayError {
+function conflict(requestId: string): GatewayError {
   return new GatewayError("idempotency_conflict", "This request id was used with another body. Nothing was charged.", {
     fields: { request_id: requestId },
   });

@@ -2,7 +2,7 @@
 import { type Billing, costOf, formatUnits, readUsage, type Usage } from "@drawdown/billing";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { z } from "zod";
-import { headerValue, name, readBody, requestId, requestIdOf } from "./gateway-body.ts";
+import { headerValue, plainText, readBody, requestIdOf } from "./gateway-body.ts";
 import { chargeHeaders, chargeOnce } from "./gateway-charge.ts";
 import { GatewayError } from "./gateway-errors.ts";
 import type { Caller } from "./gateway-keys.ts";
@@ -11,10 +11,10 @@ import type { PricedModel, Prices } from "./gateway-prices.ts";
 
 /** A misspelt `request_id` would be charged twice when it is sent again: what is not known is refused. */
 const chargeBody = z.strictObject({
-  provider: name.optional(),
-  model: name,
+  provider: plainText.optional(),
+  model: plainText,
   usage: z.record(z.string(), z.unknown()).nullish(),
-  request_id: requestId.optional(),
+  request_id: plainText.optional(),
 });
 
 const noUsage: Usage = {

@@ -18,7 +18,7 @@ import {
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Dispatcher } from "undici";
 import { z } from "zod";
-import { type Body, headerValue, name, readBody, requestId, requestIdOf } from "./gateway-body.ts";
+import { type Body, headerValue, plainText, readBody, requestIdOf } from "./gateway-body.ts";
 import { chargeDelivered, chargeHeaders } from "./gateway-charge.ts";
 import { countPrompt, countTokens } from "./gateway-count.ts";
 import { errorReply, GatewayError, refusalError } from "./gateway-errors.ts";
@@ -39,14 +39,14 @@ import type { Logger } from "./log.ts";
 const tokens = z.number().int().min(1).max(1e9).nullish();
 
 const chatBody = z.looseObject({
-  model: name,
+  model: plainText,
   messages: z.array(z.looseObject({ role: z.string() })).min(1),
   stream: z.boolean().nullish(),
   stream_options: z.looseObject({ include_usage: z.boolean().nullish() }).nullish(),
   max_tokens: tokens,
   max_completion_tokens: tokens,
   n: z.number().int().min(1).max(128).nullish(),
-  request_id: requestId.optional(),
+  request_id: plainText.optional(),
 });
 export type ChatBody = z.infer<typeof chatBody>;
 

@@ -91,12 +91,12 @@ export function answerHeaders(answer: ProviderAnswer): Record<string, string> {
   return headers;
 }
 
-export function upstreamError(message: string, cause?: unknown): GatewayError {
+function upstreamError(message: string, cause?: unknown): GatewayError {
   return new GatewayError("upstream_error", message, { cause });
 }
 
 /** `http://host` stands for `http://host/v1`; a base with a path (`…/v1beta/openai`) is taken as it is. */
-export function providerUrl(baseUrl: string, path: string): string {
+function providerUrl(baseUrl: string, path: string): string {
   const base = baseUrl.replace(/\/+$/, "");
   return `${base}${new URL(base).pathname === "/" ? "/v1" : ""}${path}`;
 }

@@ -101,7 +101,7 @@ function readEvent(reading: StreamReading, event: Buffer): "end" | "usage" | "ot
 function parse(data: string): Chunk | undefined {
   try {
     const value: unknown = JSON.parse(data);
-    return typeof value === "object" && value !== null ? (value as Chunk) : undefined;
+    return typeof value === "object" && value !== null ? value : undefined;
   } catch {
     return undefined;
   }

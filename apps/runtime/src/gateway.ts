@@ -7,7 +7,7 @@ import { type Billing, BillingError, formatUnits, readBalance } from "@drawdown/
 import type { VirtualKeyRow } from "@drawdown/db";
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import type { Dispatcher } from "undici";
-import { headerValue, requestId } from "./gateway-body.ts";
+import { headerValue, plainText } from "./gateway-body.ts";
 import { postCharge } from "./gateway-charges.ts";
 import { type ChatDependencies, chat } from "./gateway-chat.ts";
 import { errorReply, GatewayError } from "./gateway-errors.ts";
@@ -20,7 +20,7 @@ import { type InFlight, trackInFlight } from "./in-flight.ts";
 import type { Logger } from "./log.ts";
 
 /** The longest body that is read, in bytes: room for images, far from what would stop the process. */
-export const bodyLimitBytes = 16 * 1024 * 1024;
+const bodyLimitBytes = 16 * 1024 * 1024;
 
 /** How long a request may take to arrive, its body included. */
 const requestTimeoutMs = 120_000;
@@ -122,7 +122,7 @@ async function checks(deps: GatewayDependencies): Promise<Record<string, string>
 /** Every answer says what its request is called: as the client named it, else as we do. */
 function nameRequest(request: FastifyRequest, reply: FastifyReply): void {
   const given = request.headers["idempotency-key"];
-  const named = typeof given === "string" && requestId.safeParse(given).success ? given : request.id;
+  const named = typeof given === "string" && plainText.safeParse(given).success ? given : request.id;
   reply.header("x-request-id", headerValue(named));
 }
 

@@ -32,24 +32,19 @@ const tailLines = 12;
 
 /** Starts a process that is to run until the end. */
 export async function startProcess(household: Household, command: Command): Promise<RunningProcess> {
-  const { child, logFile } = await launch(household, command, "file");
-  const ended = once(child, "exit").then(
-    async ([code, signal]) =>
-      new Problem(`The ${command.name} ended (${signal ?? `exit code ${code}`}).${await tail(logFile)}`),
+  const { pid, closed, logFile } = await launch(household, command, "file");
+  const ended = closed.then(
+    async ({ how }) => new Problem(`The ${command.name} ended (${how}).${await tail(logFile)}`),
   );
-  return { pid: child.pid ?? 0, ended };
+  return { pid, ended };
 }
 
 /** Runs a command to its end and returns what it printed. Throws a Problem with its last lines when it fails. */
 export async function runCommand(household: Household, command: Command): Promise<string> {
-  const { child, logFile } = await launch(household, command, "pipe");
-  let printed = "";
-  child.stdout?.setEncoding("utf8").on("data", (text: string) => {
-    printed += text;
-  });
-  const [code, signal] = await once(child, "close");
-  if (code === 0) return printed;
-  throw new Problem(`${command.name} failed (${signal ?? `exit code ${code}`}).${await tail(logFile)}`);
+  const { closed, logFile } = await launch(household, command, "pipe");
+  const { how, printed } = await closed;
+  if (how === "exit code 0") return printed;
+  throw new Problem(`The ${command.name} failed (${how}).${await tail(logFile)}`);
 }
 
 /** Waits until the address answers 2xx. Throws a Problem when the process ends instead, or does not answer in time. */
@@ -73,14 +68,23 @@ async function launch(household: Household, { name, command, environment }: Comm
     env: childEnvironment(environment),
     stdio: ["ignore", output === "file" ? log.fd : "pipe", log.fd],
   });
+  // From here on it may end at any moment, so its end is awaited before anything else is.
+  let printed = "";
+  child.stdout?.setEncoding("utf8").on("data", (text: string) => {
+    printed += text;
+  });
+  const closed = new Promise<{ how: string; printed: string }>((resolve) => {
+    child.on("close", (code, signal) => resolve({ how: signal ?? `exit code ${code}`, printed }));
+  });
   try {
     await once(child, "spawn");
   } finally {
     await log.close();
   }
+  const { pid = 0 } = child;
   await household.cleanup.add(`the ${name}`, () => stop(child));
-  if (child.pid !== undefined) await household.claim.remember(name, child.pid);
-  return { child, logFile };
+  await household.claim.remember(name, pid);
+  return { pid, closed, logFile };
 }
 
 async function stop(child: ReturnType<typeof spawn>): Promise<void> {

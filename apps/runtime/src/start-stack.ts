@@ -43,8 +43,8 @@ export async function startStack(start: Start): Promise<Stack> {
   const [stores] = await all([openStores(dir, config, cleanup, progress), buildConsole(household, progress)]);
   const addresses = await chooseAddresses(config);
   const drawdown = commandLine(root, stores, addresses);
-  await progress.during("migrating the database", runCommand(household, drawdown("migrate")));
-  const seeding = runCommand(household, drawdown("seed", "--json", "--upstream", addresses.upstreamUrl));
+  await progress.during("migrating the database", runCommand(household, drawdown("migration", "migrate")));
+  const seeding = runCommand(household, drawdown("seeding", "seed", "--json", "--upstream", addresses.upstreamUrl));
   const seeded = JSON.parse(await progress.during("making demo data and importing prices", seeding)) as Seeded;
 
   const processes = await startProcesses(household, drawdown, { config, addresses, progress });
@@ -116,7 +116,7 @@ function commandLine(root: string, stores: Stores, addresses: Addresses) {
   };
   return (name: string, ...args: string[]) => ({
     name,
-    command: [process.execPath, join(root, "apps/runtime/bin/drawdown.mjs"), name, ...args],
+    command: [process.execPath, join(root, "apps/runtime/bin/drawdown.mjs"), ...args],
     environment,
   });
 }
@@ -138,9 +138,9 @@ async function startProcesses(
   };
   const processes = {
     console: await startProcess(household, consoleCommand),
-    upstream: await startProcess(household, drawdown("upstream", "--port", portOf(upstreamUrl))),
-    worker: await startProcess(household, drawdown("worker", "--port", portOf(workerUrl))),
-    gateway: await startProcess(household, drawdown("gateway")),
+    upstream: await startProcess(household, drawdown("upstream", "upstream", "--port", portOf(upstreamUrl))),
+    worker: await startProcess(household, drawdown("worker", "worker", "--port", portOf(workerUrl))),
+    gateway: await startProcess(household, drawdown("gateway", "gateway")),
   };
   const ready = all([
     waitUntilReady("upstream", `${upstreamUrl}/readyz`, processes.upstream),

@@ -111,14 +111,13 @@ export function countTokens(text: string): number {
 
 export function answer(asked: Asked, behaviour: Behaviour): Answer {
   const text = textOf(asked);
-  const model = String(asked.model ?? "");
+  const model = typeof asked.model === "string" ? asked.model : "";
   const digest = createHash("sha256").update(`${model}\n${text}`).digest();
   const inputTokens = countTokens(text);
   const blocks = inputTokens >= cacheFromTokens ? Math.floor(inputTokens / cacheBlockTokens) * cacheBlockTokens : 0;
   const cachedTokens = Math.min(behaviour.cached ?? blocks, inputTokens);
-  const limit = [asked.max_completion_tokens, asked.max_tokens, asked.max_output_tokens].find(
-    (field) => typeof field === "number",
-  ) as number | undefined;
+  const limits = [asked.max_completion_tokens, asked.max_tokens, asked.max_output_tokens];
+  const limit = limits.find((field) => typeof field === "number");
   const wanted = behaviour.tokens ?? defaultWords;
   const reasons = /^(o1|o3|o4|gpt-5)/.test(model);
   const room = limit === undefined ? wanted : Math.floor(limit / (reasons ? 2 : 1));

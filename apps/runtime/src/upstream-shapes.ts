@@ -5,9 +5,9 @@
 import type { Answer } from "./upstream-answer.ts";
 
 export type Shape = {
-  plain(answer: Answer): Record<string, unknown>;
-  events(answer: Answer, includeUsage: boolean): Generator<StreamEvent>;
-  error(status: number): Record<string, unknown>;
+  plain: (answer: Answer) => Record<string, unknown>;
+  events: (answer: Answer, includeUsage: boolean) => Generator<StreamEvent>;
+  error: (status: number) => Record<string, unknown>;
 };
 
 export type StreamEvent = { data: string; event?: string; text: boolean };

@@ -242,7 +242,7 @@ describe("a request id", () => {
         post(chatUrl(), stage.user1.api_key, { ...ask("[upstream: slow=300] At once"), request_id: "chat-at-once" }),
       ),
     );
-    expect(answers.map(({ status }) => status).sort()).toEqual([200, ...Array(19).fill(409)]);
+    expect(answers.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([200, ...Array(19).fill(409)]);
     expect(await receivedCount(stage)).toBe(received + 1);
   });
 

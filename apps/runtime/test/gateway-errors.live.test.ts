@@ -13,7 +13,7 @@ type Refused = {
 };
 
 /** Asserts the refusal, and that neither the provider was reached nor money moved. */
-async function refused(
+async function expectRefused(
   send: () => Promise<Response>,
   expected: { status: number; code: string },
   key: Key = stage.user1,
@@ -45,10 +45,13 @@ describe("a refusal has the contract's shape, reaches no provider and moves no m
       `${stage.user1.api_key}x`,
       "",
     ]) {
-      const { error } = await refused(() => post(chatUrl(), apiKey, ask), { status: 401, code: "invalid_api_key" });
+      const { error } = await expectRefused(() => post(chatUrl(), apiKey, ask), {
+        status: 401,
+        code: "invalid_api_key",
+      });
       bodies.add(JSON.stringify(error));
     }
-    const none = await refused(() => fetch(chatUrl(), { method: "POST", body: JSON.stringify(ask) }), {
+    const none = await expectRefused(() => fetch(chatUrl(), { method: "POST", body: JSON.stringify(ask) }), {
       status: 401,
       code: "invalid_api_key",
     });
@@ -83,16 +86,15 @@ describe("a refusal has the contract's shape, reaches no provider and moves no m
       [stage.user1, stage.user2, stage.tenant1, stage.tenant2].map((key) => key.virtual_key),
     );
     await expect.poll(async () => (await post(chargesUrl(), old, charge)).status).toBe(401);
-    for (const [key, renewed] of [stage.user1, stage.user2, stage.tenant1].map(
-      (key, i) => [key, again.keys[i]] as const,
-    )) {
-      if (renewed) key.api_key = renewed.api_key;
+    for (const mine of [stage.user1, stage.user2, stage.tenant1]) {
+      const renewed = again.keys.find(({ virtual_key }) => virtual_key === mine.virtual_key);
+      mine.api_key = renewed?.api_key ?? "";
     }
     expect((await post(chargesUrl(), stage.user2.api_key, charge)).status).toBe(200);
   });
 
   it("402 insufficient_balance: with balance, held and required, and the client told not to retry", async () => {
-    const { response, error } = await refused(
+    const { response, error } = await expectRefused(
       () => post(chatUrl(), stage.user1.api_key, { ...ask, model: "o1-pro", max_tokens: 100_000_000 }),
       { status: 402, code: "insufficient_balance" },
     );
@@ -100,7 +102,7 @@ describe("a refusal has the contract's shape, reaches no provider and moves no m
     expect(error).toMatchObject({ balance, held: "0.000000000", required: expect.stringMatching(/^\d+\.\d{9}$/) });
     expect(Number(error.required)).toBeGreaterThan(Number(balance));
     expect(response.headers.get("x-should-retry")).toBe("false");
-    await refused(
+    await expectRefused(
       () =>
         post(chargesUrl(), stage.user1.api_key, { ...charge, usage: { prompt_tokens: 9e12, completion_tokens: 0 } }),
       { status: 402, code: "insufficient_balance" },
@@ -115,12 +117,12 @@ describe("a refusal has the contract's shape, reaches no provider and moves no m
       ]);
     await freeze("frozen");
     await expect.poll(async () => (await post(chargesUrl(), stage.user2.api_key, charge)).status).toBe(403);
-    await refused(
+    await expectRefused(
       () => post(chargesUrl(), stage.user2.api_key, charge),
       { status: 403, code: "account_frozen" },
       stage.user2,
     );
-    await refused(
+    await expectRefused(
       () => post(chatUrl(), stage.user2.api_key, ask),
       { status: 403, code: "account_frozen" },
       stage.user2,
@@ -132,17 +134,17 @@ describe("a refusal has the contract's shape, reaches no provider and moves no m
   it("404 model_not_priced: a model, a provider, or a currency without a price", async () => {
     const expected = { status: 404, code: "model_not_priced" };
     const key = stage.user1.api_key;
-    await refused(() => post(chatUrl(), key, { ...ask, model: "no-such-model" }), expected);
-    await refused(() => post(chargesUrl(), key, { ...charge, provider: "no-such-provider" }), expected);
-    await refused(() => post(chargesUrl(), key, { ...charge, model: "no-such-model" }), expected);
+    await expectRefused(() => post(chatUrl(), key, { ...ask, model: "no-such-model" }), expected);
+    await expectRefused(() => post(chargesUrl(), key, { ...charge, provider: "no-such-provider" }), expected);
+    await expectRefused(() => post(chargesUrl(), key, { ...charge, model: "no-such-model" }), expected);
   });
 
   it("404 not_found: an unknown route and an unknown method, whoever asks", async () => {
-    await refused(() => post(`${stage.gatewayUrl}/v1/nothing`, stage.user1.api_key, ask), {
+    await expectRefused(() => post(`${stage.gatewayUrl}/v1/nothing`, stage.user1.api_key, ask), {
       status: 404,
       code: "not_found",
     });
-    await refused(() => fetch(chargesUrl()), { status: 404, code: "not_found" });
+    await expectRefused(() => fetch(chargesUrl()), { status: 404, code: "not_found" });
     const messages = await post(`${stage.gatewayUrl}/v1/messages/nothing`, stage.user1.api_key, ask);
     expect(await messages.json()).toMatchObject({ type: "error", error: { code: "not_found" } });
   });
@@ -150,15 +152,15 @@ describe("a refusal has the contract's shape, reaches no provider and moves no m
   it("413 body_too_large: 20 MB of body, with and without a length, is answered and not cut off", async () => {
     const body = Buffer.alloc(20_000_000, "a");
     const expected = { status: 413, code: "body_too_large" };
-    await refused(() => post(chatUrl(), stage.user1.api_key, body), expected);
-    await refused(
+    await expectRefused(() => post(chatUrl(), stage.user1.api_key, body), expected);
+    await expectRefused(
       () =>
         fetch(chargesUrl(), {
           method: "POST",
           headers: { authorization: `Bearer ${stage.user1.api_key}` },
           body: new Blob([body]).stream(),
           duplex: "half",
-        } as RequestInit),
+        }),
       expected,
     );
   });
@@ -175,12 +177,12 @@ describe("a refusal has the contract's shape, reaches no provider and moves no m
       '{"model":"gpt-4o"}',
       '{"model":"","messages":[{"role":"user"}]}',
     ]) {
-      await refused(() => post(chatUrl(), key, body), expected);
+      await expectRefused(() => post(chatUrl(), key, body), expected);
     }
-    await refused(() => post(chatUrl(), key, { ...ask, max_tokens: -1 }), expected);
-    await refused(() => post(chatUrl(), key, { ...ask, max_tokens: 1.5 }), expected);
-    await refused(() => post(chatUrl(), key, { ...ask, stream: "yes" }), expected);
-    await refused(
+    await expectRefused(() => post(chatUrl(), key, { ...ask, max_tokens: -1 }), expected);
+    await expectRefused(() => post(chatUrl(), key, { ...ask, max_tokens: 1.5 }), expected);
+    await expectRefused(() => post(chatUrl(), key, { ...ask, stream: "yes" }), expected);
+    await expectRefused(
       () => post(chatUrl(), key, `{"model":"gpt-4o","messages":${"[".repeat(100_000)}${"]".repeat(100_000)}}`),
       expected,
     );
@@ -193,11 +195,14 @@ describe("a refusal has the contract's shape, reaches no provider and moves no m
       [],
       7,
     ]) {
-      await refused(() => post(chargesUrl(), key, { ...charge, usage }), expected);
+      await expectRefused(() => post(chargesUrl(), key, { ...charge, usage }), expected);
     }
-    await refused(() => post(chargesUrl(), key, { ...charge, requestId: "misspelt" }), expected);
-    await refused(() => post(chargesUrl(), key, { ...charge, request_id: "x".repeat(513) }), expected);
-    await refused(() => post(chargesUrl(), key, { ...charge, request_id: "a" }, { "idempotency-key": "b" }), expected);
+    await expectRefused(() => post(chargesUrl(), key, { ...charge, requestId: "misspelt" }), expected);
+    await expectRefused(() => post(chargesUrl(), key, { ...charge, request_id: "x".repeat(513) }), expected);
+    await expectRefused(
+      () => post(chargesUrl(), key, { ...charge, request_id: "a" }, { "idempotency-key": "b" }),
+      expected,
+    );
   });
 
   it("502 upstream_error: a provider that gives no answer, or breaks off before its first word, is not charged", async () => {
@@ -210,7 +215,7 @@ describe("a refusal has the contract's shape, reaches no provider and moves no m
       post(chatUrl(), key.api_key, { ...ask, stream, model: "mistral-large-latest" });
     await expect.poll(async () => (await unreachable(stage.user2, false)).status).toBe(502);
     for (const stream of [false, true]) {
-      await refused(() => unreachable(stage.user1, stream), { status: 502, code: "upstream_error" });
+      await expectRefused(() => unreachable(stage.user1, stream), { status: 502, code: "upstream_error" });
     }
     expect((await balanceOf(stage, stage.user1)).balance).toBe(balance);
   });

@@ -21,7 +21,7 @@ describe("cutting a stream into events", () => {
     fc.assert(
       fc.property(fc.array(event), fc.array(fc.nat(200)), fc.string(), (events, cuts, tail) => {
         const bytes = Buffer.from(events.join("") + tail.replace(/[\r\n]/g, ""));
-        const places = [0, ...cuts.map((cut) => Math.min(cut, bytes.length)).sort((a, b) => a - b), bytes.length];
+        const places = [0, ...cuts.map((cut) => Math.min(cut, bytes.length)).toSorted((a, b) => a - b), bytes.length];
         const pieces = places.slice(1).map((end, index) => bytes.subarray(places[index], end));
         expect(cutAll(pieces).join("")).toBe(String(bytes));
         expect(cutAll(pieces)).toEqual(cutAll([bytes]));

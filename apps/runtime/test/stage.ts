@@ -168,8 +168,9 @@ export type UsageRow = Record<string, unknown> & {
   balance_before: string;
   balance_after: string;
   usage_source: string;
-  input_tokens: number;
-  output_tokens: number;
+  /** int8 comes as text. */
+  input_tokens: string;
+  output_tokens: string;
 };
 
 /** The settled row of a deduction, as soon as the worker has written it. */
