@@ -65,8 +65,8 @@ async function playwrightHasOne() {
 
 async function installByPackageManager() {
   const script =
-    "apt-get -o DPkg::Lock::Timeout=120 update; " +
-    "apt-get -o DPkg::Lock::Timeout=120 install -y --no-install-recommends chromium";
+    "apt-get -q -o DPkg::Lock::Timeout=120 update; " +
+    "apt-get -q -o DPkg::Lock::Timeout=120 install -y --no-install-recommends chromium";
   const hasApt = await execute("apt-get", ["--version"]).catch(() => undefined);
   const command = hasApt === undefined ? undefined : await withRoot(["/bin/sh", "-c", script]);
   if (command === undefined) return;

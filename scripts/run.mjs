@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const BIN = join(ROOT, "node_modules", ".bin");
 
-const QUIET_MS = 8_000;
+const QUIET_MS = 6_000;
 const STOP_MS = 20_000;
 
 /** @type {Set<import("node:child_process").ChildProcess>} */

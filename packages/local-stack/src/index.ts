@@ -1,5 +1,6 @@
 // Embedded Postgres and private Redis for `npm start`, the tests and the benchmarks.
 
+export { type Claim, claimFolder, FolderInUseError } from "./claim.ts";
 export { freePort, portIsFree } from "./free-port.ts";
 export { type PostgresOptions, type RunningServer, startPostgres } from "./postgres.ts";
 export { type RedisOptions, startRedis } from "./redis.ts";

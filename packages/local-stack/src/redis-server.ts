@@ -27,9 +27,9 @@ if [ ! -e /usr/sbin/policy-rc.d ]; then
   printf '#!/bin/sh\\nexit 101\\n' > /usr/sbin/policy-rc.d
   chmod 755 /usr/sbin/policy-rc.d
 fi
-apt-get -o DPkg::Lock::Timeout=120 update || true
-apt-get -o DPkg::Lock::Timeout=120 install -y --no-install-recommends redis-server ||
-  apt-get -o DPkg::Lock::Timeout=120 install -y --no-install-recommends valkey-server || exit 1
+apt-get -q -o DPkg::Lock::Timeout=120 update || true
+apt-get -q -o DPkg::Lock::Timeout=120 install -y --no-install-recommends redis-server ||
+  apt-get -q -o DPkg::Lock::Timeout=120 install -y --no-install-recommends valkey-server || exit 1
 if command -v systemctl >/dev/null; then systemctl disable redis-server valkey-server >/dev/null 2>&1 || true; fi
 `;
 
