@@ -62,6 +62,7 @@ async function sendCredit(billing: Billing, row: AccountCredits): Promise<string
       row.id,
       row.ownerId,
       row.type,
+      row.currency,
     ];
     const reply = replyArray(await runScript(billing.redis, script, keys, args)).map(replyText);
     if (reply[0] !== "fenced") return reply;

@@ -11,6 +11,13 @@ export {
   findRequest,
   type Refusal,
 } from "./charge.ts";
+export {
+  type CleanupSettings,
+  cleanup,
+  defaultCleanupSettings,
+  type KeptReason,
+  type ShardCleanup,
+} from "./cleanup.ts";
 export { type ConsumeOptions, type ConsumeSettings, consume, defaultConsumeSettings } from "./consume.ts";
 export { type ApplyCreditsOptions, applyCredit, applyCredits, type CreditOutcome, catchUpCredits } from "./credit.ts";
 export { decodeRaw, encodeRaw } from "./dead-letters.ts";
@@ -41,6 +48,8 @@ export {
   type ResolvedPrice,
   resolvePrice,
 } from "./price-list.ts";
+export { type Proof, proveAll, proveShard, readMark } from "./proven.ts";
+export { readStandings, readStandingsOf, type Standing, type StandingEntry } from "./standing.ts";
 export { readStats, type ShardStats, type Stats } from "./stats.ts";
 export {
   type AccountRef,

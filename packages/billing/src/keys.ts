@@ -53,3 +53,8 @@ export function epochKey(shard: number): string {
 export function provenKey(shard: number): string {
   return `proven:{stream:deductions:${shard}}`;
 }
+
+/** Entries up to the proven mark that are not in the books: a hash of entry id to account id. */
+export function unaccountedKey(shard: number): string {
+  return `unaccounted:{stream:deductions:${shard}}`;
+}

@@ -8,8 +8,10 @@ import { BillingError } from "./errors.ts";
 import { balanceKey, epochKey, provenKey, shardOf, streamKey } from "./keys.ts";
 import { parseUnits } from "./money.ts";
 import { inTransaction } from "./postgres.ts";
+import { readMark, readUnaccountedIds } from "./proven.ts";
 import { loadScript, replyArray, replyText, runScript } from "./redis.ts";
-import { type AccountRef, decodeEntry, type Entry, UnreadableEntry } from "./stream.ts";
+import { tryDecode } from "./standing.ts";
+import type { AccountRef, Entry } from "./stream.ts";
 
 const script = loadScript("./load.lua");
 const SCAN_PAGE = 1_000;
@@ -113,20 +115,23 @@ async function lastStreamId(billing: Billing, shard: number): Promise<string> {
   }
 }
 
+/** The account's entries that may not be settled: what is unaccounted before the proven mark, and all after it up to `lastId`. */
 async function collectEntries(billing: Billing, shard: number, accountId: string, lastId: string): Promise<Entry[]> {
+  const key = streamKey(shard);
   const found: Entry[] = [];
+  const take = ([id, fields]: [Buffer, Buffer[]]) => {
+    const entry = tryDecode({ shard, entryId: id.toString(), deliveryCount: 0, fields });
+    if (entry?.accountId === accountId) found.push(entry); // what cannot be read is not ours: it moved no money of ours
+  };
+  let from = `(${await readMark(billing, shard)}`;
+  for (const [id, account] of await readUnaccountedIds(billing, shard))
+    if (account === accountId) (await billing.ask((redis) => redis.xrangeBuffer(key, id, id))).forEach(take);
   const wanted = Buffer.from(accountId);
-  let from = `(${(await billing.ask((redis) => redis.get(provenKey(shard)))) ?? "0-0"}`;
   for (;;) {
-    const page = await billing.ask((redis) => redis.xrangeBuffer(streamKey(shard), from, lastId, "COUNT", SCAN_PAGE));
-    for (const [id, fields] of page) {
-      const at = fields.findIndex((field, i) => i % 2 === 0 && field.equals(ACCOUNT_ID));
-      if (!fields[at + 1]?.equals(wanted)) continue;
-      try {
-        found.push(decodeEntry({ shard, entryId: id.toString(), deliveryCount: 0 }, fields));
-      } catch (error) {
-        if (!(error instanceof UnreadableEntry)) throw error; // ours can always be read; another's moved no money of ours
-      }
+    const page = await billing.ask((redis) => redis.xrangeBuffer(key, from, lastId, "COUNT", SCAN_PAGE));
+    for (const row of page) {
+      const at = row[1].findIndex((field, i) => i % 2 === 0 && field.equals(ACCOUNT_ID));
+      if (row[1][at + 1]?.equals(wanted)) take(row);
     }
     const last = page.at(-1);
     if (!last || page.length < SCAN_PAGE) return found;

@@ -126,7 +126,6 @@ function inputLines(rates: Rates, usage: Usage): Line[] {
   const written = usage.cacheWriteTokens;
   const writtenForAnHour = usage.cacheWrite1hTokens ?? 0;
   if (writtenForAnHour > written) throw invalidUsage("more is written to the cache for an hour than at all");
-  if (usage.cachedInputTokens + written > usage.inputTokens) throw invalidUsage("cached tokens exceed the input");
   const [audio, image] = inputModalities(rates, usage);
   return [
     { kind: "cache_write_1h", quantity: writtenForAnHour, rate: rates.cache_write_1h ?? cacheWrite },
@@ -180,7 +179,7 @@ function inputModalities(rates: Rates, usage: Usage): [audio: Modality, image: M
     cachedText -= moved;
     excess -= moved;
   }
-  if (cachedText < 0 || excess > 0) throw invalidUsage("audio and image tokens exceed the input");
+  if (cachedText < 0 || excess > 0) throw invalidUsage("cached, audio and image tokens exceed the input");
   return [audio, image];
 }
 

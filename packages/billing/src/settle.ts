@@ -128,7 +128,7 @@ async function lockAccounts(query: Query, entries: readonly Entry[]): Promise<Ma
 
 /**
  * One statement: the rows, their audit rows, the balances. Own deductions raise total_debits as they lower the balance; older
- * producers' only lower it. A row an older worker wrote (settled_at null) is completed if account, cost and seq are the same.
+ * producers' only lower it. A row an older worker wrote (settled_at null) is completed if account, cost and seq are the same. A dead letter of a deduction that settles, by whatever way, is closed.
  */
 const usageStatement = `
 WITH entry AS (
@@ -168,6 +168,11 @@ WITH entry AS (
     FROM (SELECT account_id, sum(cost) AS total, coalesce(sum(cost) FILTER (WHERE account_seq IS NOT NULL), 0) AS own
             FROM logged GROUP BY account_id) s
    WHERE b.id = s.account_id
+), closed AS (
+  UPDATE data.dead_letter d SET state = 'replayed'
+    FROM logged l
+   WHERE d.deduction_id = l.deduction_id AND d.state <> 'replayed' AND d.account_id = l.account_id::text AND d.cost = l.cost
+     AND d.account_seq IS NOT DISTINCT FROM l.account_seq
 )
 SELECT deduction_id FROM logged`;
 

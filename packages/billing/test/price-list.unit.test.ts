@@ -53,7 +53,7 @@ describe("a model is found by the names that the providers' own APIs use", () =>
     ["", "none"],
     ["constructor", "none"],
     ["__proto__/toString", "none"],
-    [`gpt-4o${"x".repeat(600)}`, "none"],
+    [`claude-3-5-sonnet-${"x".repeat(600)}`, "none"],
   ])("%s is %s", (model, expected) => {
     expect(found(list, { model })).toBe(expected);
   });

@@ -216,6 +216,7 @@ describe("usage that does not add up is refused, never guessed at", () => {
     [{ inputTokens: 3, inputAudioTokens: 4 }],
     [{ inputTokens: 3, inputAudioTokens: 1, cachedInputAudioTokens: 2 }],
     [{ inputTokens: 3, inputAudioTokens: 1, cachedInputAudioTokens: 1 }],
+    [{ inputTokens: 3, cachedInputTokens: 2, inputAudioTokens: 1, cachedInputAudioTokens: 2 }],
     [{ outputTokens: 3, outputAudioTokens: 2, reasoningTokens: 2 }],
     [{ inputTokens: -1 }],
     [{ inputTokens: 1.5 }],
@@ -254,5 +255,6 @@ describe("a cost is explained", () => {
       ],
     });
     expect(formatUnits(costNanos)).toBe("0.004975000");
+    expect(costOf(price, { ...none, inputTokens: 1_000 }).explanation).not.toHaveProperty("above_input_tokens");
   });
 });
