@@ -12,13 +12,16 @@ export type ConnectOptions = {
   max?: number;
   /** Shown in pg_stat_activity; `drawdown` by default. */
   applicationName?: string;
-  /** The server cancels a statement that takes longer. None by default: a verification of all chains is a long statement. */
-  statementTimeoutMs?: number;
+  /**
+   * How long an answer may take before the query fails and its connection is thrown away; 60 s by default, 0 for as long as
+   * it takes. A host that vanishes without a word would else hold a query for the quarter of an hour that TCP tries again.
+   */
+  queryTimeoutMs?: number;
   /** Told of a connection that broke, used or idle; the pool replaces it. */
   onConnectionError?: (error: Error) => void;
 };
 
-/** A dead host is noticed by TCP after about 10 s of silence plus the system's probes; a refused one at once. */
+/** An idle connection to a dead host is noticed by TCP's probes, one that waits for an answer by its time-out. */
 export const connection = { connectionTimeoutMillis: 5_000, keepAlive: true, keepAliveInitialDelayMillis: 10_000 };
 
 /** Opens no connection yet: the first query does, and throws after 5 s when it cannot. */
@@ -31,7 +34,7 @@ export function connectDb(url: string, options: ConnectOptions = {}): Db {
     application_name: options.applicationName ?? "drawdown",
     // A transaction that a stuck process left open would hold row locks that every settle waits for.
     idle_in_transaction_session_timeout: 60_000,
-    ...(options.statementTimeoutMs === undefined ? {} : { statement_timeout: options.statementTimeoutMs }),
+    query_timeout: options.queryTimeoutMs ?? 60_000,
   });
   const report = options.onConnectionError ?? (() => {});
   // Idle connections report to the pool; one that is checked out reports to itself, and unheard it would end the process.

@@ -72,6 +72,19 @@ describe("Rule: Postgres going away is an error of a query, never of the process
     await closeDb(db);
   });
 
+  test("a server that falls silent: the query fails in time, its connection is thrown away, the pool works again", async () => {
+    const wire = await openWire();
+    const db = connectDb(wire.url, { max: 1, queryTimeoutMs: 300 });
+    await db.$client.query("SELECT 1");
+    wire.silence(true);
+    await expect(db.$client.query("SELECT 2")).rejects.toThrow("Query read timeout");
+    wire.silence(false);
+    expect((await db.$client.query("SELECT 3 AS three")).rows).toEqual([{ three: 3 }]);
+    expect(wire.open()).toBe(1);
+    await closeDb(db);
+    await wire.refuse();
+  });
+
   test("64-bit integers and numerics arrive as strings", async () => {
     const { rows } = await books.db.$client.query("SELECT 9007199254740993::int8 AS big, 0.1::numeric(28, 9) AS exact");
     expect(rows).toEqual([{ big: "9007199254740993", exact: "0.100000000" }]);
