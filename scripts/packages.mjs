@@ -17,8 +17,8 @@ export async function ensurePackages() {
   const code = await run({
     title: "installing packages",
     command: [...npm, "ci", "--loglevel=error", "--no-progress"],
-    // A production setting of the machine must not leave out what the build and the tests need.
-    env: { NODE_ENV: "", npm_config_omit: "" },
+    // A setting of the machine must not leave out what the build and the tests need.
+    env: { npm_config_omit: "" },
     timeoutMs: 900_000,
   });
   if (code !== 0) throw new Error('The packages could not be installed: see above, or run "npm ci" by hand.');

@@ -27,10 +27,11 @@ export function tool(name) {
   return join(BIN, name);
 }
 
-/** The environment of every step: the pinned Node before the machine's, and no telemetry. */
+/** The environment of every step: the pinned Node before the machine's, no telemetry, and each tool's own NODE_ENV. */
 export function stepEnvironment(extra = {}) {
+  const { NODE_ENV: _, ...inherited } = process.env;
   return {
-    ...process.env,
+    ...inherited,
     PATH: `${BIN}${delimiter}${process.env.PATH ?? ""}`,
     NEXT_TELEMETRY_DISABLED: "1",
     TURBO_TELEMETRY_DISABLED: "1",
@@ -109,17 +110,15 @@ function signalGroup(child, signal) {
   }
 }
 
-for (const [signal, number] of [
-  ["SIGINT", 2],
-  ["SIGTERM", 15],
-  ["SIGHUP", 1],
-]) {
-  process.on(signal, async () => {
-    // npm and the terminal may both send it: the second one changes nothing.
-    if (interrupted) return;
-    interrupted = true;
-    say(`stopping (${signal})`);
-    await Promise.all([...running].map(stop));
-    process.exit(128 + number);
-  });
+async function end(signal, number) {
+  // npm and the terminal may both send it: the second one changes nothing.
+  if (interrupted) return;
+  interrupted = true;
+  say(`stopping (${signal})`);
+  await Promise.all([...running].map(stop));
+  process.exit(128 + number);
 }
+
+process.on("SIGINT", () => void end("SIGINT", 2));
+process.on("SIGTERM", () => void end("SIGTERM", 15));
+process.on("SIGHUP", () => void end("SIGHUP", 1));

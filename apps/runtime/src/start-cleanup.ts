@@ -3,7 +3,7 @@
 // stopped at once.
 
 /** The start was told to end while it was still going on. */
-export class StoppedError extends Error {
+class StoppedError extends Error {
   override name = "StoppedError";
 }
 
