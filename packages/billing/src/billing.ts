@@ -6,6 +6,7 @@ import { Fence } from "./fence.ts";
 import { SHARD_COUNT_KEY } from "./keys.ts";
 import { type Observe, unobserved } from "./observe.ts";
 import { type Query, queryOf } from "./postgres.ts";
+import { Pressure } from "./pressure.ts";
 import { connectRedis, type RedisAddress, type RedisClient, redisFailure, redisReady } from "./redis.ts";
 
 export type BillingOptions = {
@@ -30,6 +31,7 @@ export class Billing {
   readonly requestTtlMs: number;
   readonly fence: Fence;
   readonly charges: ChargeQueue;
+  readonly pressure: Pressure;
 
   constructor(options: BillingOptions) {
     this.db = options.db;
@@ -41,6 +43,7 @@ export class Billing {
     this.requestTtlMs = options.requestTtlMs ?? HOUR_MS;
     this.fence = new Fence(this);
     this.charges = new ChargeQueue(this);
+    this.pressure = new Pressure(this.redis);
   }
 
   /** Runs a plain command; a failure becomes a `BillingError`. */
@@ -63,6 +66,7 @@ export async function openBilling(options: BillingOptions): Promise<Billing> {
     await redisReady(billing.redis, OPEN_TIMEOUT_MS);
     await checkShardCount(billing);
     await billing.fence.start();
+    await billing.pressure.start();
     return billing;
   } catch (error) {
     await closeBilling(billing);
@@ -72,6 +76,7 @@ export async function openBilling(options: BillingOptions): Promise<Billing> {
 
 /** Ends the connection to Redis. The database handle stays its owner's. Harmless twice. */
 export async function closeBilling(billing: Billing): Promise<void> {
+  billing.pressure.stop();
   await billing.fence.stop();
   billing.redis.disconnect();
 }

@@ -6,7 +6,7 @@ import { BillingError } from "./errors.ts";
 import { balanceKey, chargeKey, epochKey, shardOf, streamKey } from "./keys.ts";
 import { loadAccount } from "./load.ts";
 import { MAX_AMOUNT_NANOS, parseUnits } from "./money.ts";
-import { loadScript, replyArray, replyText, runScript } from "./redis.ts";
+import { loadScript, redisFailure, replyArray, replyText, runScript } from "./redis.ts";
 import { type AccountRef, MAX_METADATA_BYTES, MAX_TEXT_LENGTH, type UsageSource } from "./stream.ts";
 
 /** One cost to draw down. `digest` is a digest of the client's body: the same id with another digest is a conflict. */
@@ -125,6 +125,7 @@ type Prepared = {
 /** Refuses what our own settle statement would refuse, so that it never gets into the stream. */
 function prepare(billing: Billing, request: ChargeRequest): Prepared {
   const { account, requestId, virtualKey, provider, model, digest, costNanos } = request;
+  if (!request.delivered) billing.pressure.refuseNewWork();
   if (costNanos < 0n || costNanos > MAX_AMOUNT_NANOS)
     throw new BillingError("invalid_amount", "The cost is out of range.");
   const totalTokens = request.totalTokens ?? request.inputTokens + request.outputTokens;
@@ -319,7 +320,7 @@ function readItem(reply: string[], costNanos: bigint): ScriptOutcome {
       };
     }
     default:
-      return failed(new Error(`charge.lua: ${reply.join(" ")}`));
+      return failed(redisFailure(new Error(a))); // what Redis said of this item alone
   }
 }
 

@@ -136,6 +136,7 @@ export async function applyCredits(options: ApplyCreditsOptions): Promise<void> 
   const listening = listen(options.databaseUrl, [CHANNEL], {
     signal,
     onNotification: (_channel, payload) => onNotification(payload),
+    onError: report,
     onConnected: () => {
       billing.observe("credit.listening");
       askCatchUp();

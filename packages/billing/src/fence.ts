@@ -13,6 +13,9 @@ import { loadScript, redisServers, replyArray, replyText, runScript } from "./re
 const script = loadScript("./epoch.lua");
 const ADVISORY_CLASS = 0x44524157; // "DRAW"
 const SCAN_PAGE = 1_000;
+/** What a client of one server, and one of a cluster, says when a connection is lost or new. */
+const LOST = ["close", "-node"];
+const BACK = ["ready", "+node"];
 
 /** `epoch:replid:lostAtMs`; the last is the time of the last loss (0 for none), from which request ids may be forgotten. */
 type Token = { text: string; epoch: bigint; replid: string; lostAtMs: number };
@@ -34,14 +37,14 @@ export class Fence {
 
   /** Verifies every shard, now and on each new connection. */
   async start(): Promise<void> {
-    this.#billing.redis.on("close", this.#onClose);
-    this.#billing.redis.on("ready", this.#onReady);
+    for (const event of LOST) this.#billing.redis.on(event, this.#onClose);
+    for (const event of BACK) this.#billing.redis.on(event, this.#onReady);
     await this.verifyAll();
   }
 
   async stop(): Promise<void> {
-    this.#billing.redis.off("close", this.#onClose);
-    this.#billing.redis.off("ready", this.#onReady);
+    for (const event of LOST) this.#billing.redis.off(event, this.#onClose);
+    for (const event of BACK) this.#billing.redis.off(event, this.#onReady);
     await Promise.allSettled(this.#checks.values());
   }
 

@@ -256,12 +256,12 @@ RETURNING l.ord`;
 /** A link without such a row (a repair, or a version applied again after a loss) gets a row of its own, of amount 0. */
 const extraStatement = `
 INSERT INTO data.account_balance_audit (account_id, account_type, amount, source, audit_category, created_at, sync_status,
-    balance_before, balance_after, account_seq, credits_version, applied_at, reason, actor, stream_key, stream_entry_id)
+    balance_before, balance_after, account_seq, credits_version, applied_at, reason, actor, kind, stream_key, stream_entry_id)
 SELECT l.account_id, l.account_type, 0, 'drawdown', 'adjustment', l.created_at, 'completed', l.balance_before, l.balance_after,
     l.account_seq, CASE WHEN l.kind = 'credit' THEN l.credits_version END, now(),
     CASE WHEN l.kind = 'credit' THEN 'credits version ' || l.credits_version || ' applied again after a loss'
          ELSE 'repair after a loss: the balance was brought to what the books say' END,
-    'drawdown', l.stream_key, l.stream_entry_id
+    'drawdown', l.kind, l.stream_key, l.stream_entry_id
   FROM ${linkColumns}
  WHERE NOT l.ord = ANY($11::bigint[])
  ORDER BY l.account_id, l.account_seq

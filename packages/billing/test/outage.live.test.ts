@@ -6,6 +6,7 @@ import { closeDb, connectDb, migrate } from "@drawdown/db";
 import { startPostgres, waitFor } from "@drawdown/local-stack";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import {
+  applyCredit,
   BillingError,
   charge,
   closeBilling,
@@ -14,6 +15,7 @@ import {
   peekBalance,
   readBalance,
   shardOf,
+  streamKey,
 } from "../src/index.ts";
 import { aCharge, chainProblems, openStage, type Stage } from "./stage.ts";
 
@@ -102,6 +104,40 @@ describe("Redis away and back", () => {
   test("Section 5: another number of shards than the stores were started with ends with a message that names both", async () => {
     const opened = openBilling({ redisUrl: stage.redis.url, db: stage.db, numShards: 8 });
     await expect(opened).rejects.toThrow(/NUM_SHARDS is 8, but Redis was started with 16/);
+  });
+});
+
+describe("Redis almost full", () => {
+  test("Rule 6: from 80 % of maxmemory new charges are refused, while delivered ones, credits and settling go on", async () => {
+    const account = await stage.account("10");
+    await charge(stage.billing, aCharge(account, 1n));
+    const used = Number(/used_memory:(\d+)/.exec(await stage.billing.redis.info("memory"))?.[1]);
+    await stage.billing.redis.config("SET", "maxmemory", String(Math.round(used / 0.85)));
+    await stage.billing.pressure.look();
+    await expect(charge(stage.billing, aCharge(account, 1n))).rejects.toMatchObject({
+      code: "redis_memory",
+      retryable: true,
+    });
+    expect((await charge(stage.billing, aCharge(account, 1n, { delivered: true }))).outcome).toBe("charged");
+    await stage.query("UPDATE data.account_balance SET balance = balance + 1 WHERE id = $1", [account.id]);
+    expect(await applyCredit(stage.billing, account.id)).toBe("applied");
+    const worker = stage.worker();
+    await stage.atRest();
+    await worker.stop();
+    await stage.billing.redis.config("SET", "maxmemory", "0");
+    await stage.billing.pressure.look();
+    expect((await charge(stage.billing, aCharge(account, 1n))).outcome).toBe("charged");
+  });
+
+  test("Rule 1: a server that refuses to write for want of memory has written nothing of a charge", async () => {
+    const account = await stage.account("10");
+    await readBalance(stage.billing, account);
+    const length = await stage.billing.redis.xlen(streamKey(shardOf(account.id, 16)));
+    await stage.billing.redis.config("SET", "maxmemory", "1");
+    await expect(charge(stage.billing, aCharge(account, 1n))).rejects.toMatchObject({ code: "redis_memory" });
+    await stage.billing.redis.config("SET", "maxmemory", "0");
+    expect(await stage.billing.redis.xlen(streamKey(shardOf(account.id, 16)))).toBe(length);
+    expect((await peekBalance(stage.billing, account))?.seq).toBe(1n);
   });
 });
 
