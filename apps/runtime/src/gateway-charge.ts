@@ -34,22 +34,27 @@ export async function chargeOnce(billing: Billing, metrics: GatewayMetrics, requ
   }
 }
 
+/** How long a store that is away is asked again, at most; `cut` ends it early. */
+export type Patience = { giveUpMs: number; cut: AbortSignal };
+
 /**
- * Charges what was delivered: a store that is away is asked again with the same request id until `signal` aborts. Throws what
- * `chargeOnce` throws when asking again cannot help.
+ * Charges what was delivered: a store that is away is asked again with the same request id for as long as `patience` says. Throws what
+ * `chargeOnce` throws, at once when asking again cannot help.
  */
 export async function chargeDelivered(
   billing: Billing,
   metrics: GatewayMetrics,
   request: ChargeRequest,
-  signal: AbortSignal,
+  patience: Patience,
 ): Promise<Charged> {
+  const giveUpAtMs = performance.now() + patience.giveUpMs;
   for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
     try {
       return await chargeOnce(billing, metrics, { ...request, delivered: true });
     } catch (error) {
-      if (!(error instanceof BillingError) || !error.retryable || signal.aborted) throw error;
-      await wait(pauseMs, undefined, { signal }).catch(() => undefined);
+      const hopeless = !(error instanceof BillingError) || !error.retryable;
+      if (hopeless || patience.cut.aborted || performance.now() + pauseMs > giveUpAtMs) throw error;
+      await wait(pauseMs, undefined, { signal: patience.cut }).catch(() => undefined);
     }
   }
 }

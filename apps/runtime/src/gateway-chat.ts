@@ -8,7 +8,6 @@ import {
   type Cost,
   costOf,
   findRequest,
-  formatUnits,
   type ResolvedPrice,
   readBalance,
   readUsage,
@@ -58,8 +57,8 @@ export type ChatDependencies = {
   log: Logger;
   /** Request ids that are being answered by this process, by account. */
   underway: Set<string>;
-  /** Work that goes on after its answer: a stop waits for it. */
-  background: Set<Promise<unknown>>;
+  /** Requests until all of them is done, their charge included, whether or not their client is still there. */
+  work: Set<Promise<unknown>>;
   /** Aborts what is still running shortly before the process must end. */
   cut: AbortSignal;
 };
@@ -79,6 +78,15 @@ type Chat = {
 };
 
 export async function chat(
+  deps: ChatDependencies,
+  caller: Caller,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
+  return await tracked(deps.work, answerChat(deps, caller, request, reply));
+}
+
+async function answerChat(
   deps: ChatDependencies,
   caller: Caller,
   request: FastifyRequest,
@@ -174,7 +182,8 @@ async function plainAnswer(
   const { usage, text } = readPlain(bytes);
   const charge = chargeOf(one, readReportedUsage(usage), { textLength: text, textChunks: 0, whole: true });
   // Nothing was given yet: when the charge cannot be made, nothing is.
-  const charged = await chargeDelivered(deps.billing, deps.metrics, charge, AbortSignal.timeout(waitForChargeMs));
+  const patience = { giveUpMs: waitForChargeMs, cut: deps.cut };
+  const charged = await chargeDelivered(deps.billing, deps.metrics, charge, patience);
   reply.headers(chargeHeaders(charged));
   return passBack(reply, one.call, answer, bytes);
 }
@@ -214,19 +223,31 @@ async function streamAnswer(
 
 /** Charges a stream before its end mark is sent; when billing is away for long, behind the stream's back. */
 async function chargeStream(deps: ChatDependencies, one: Chat, reading: StreamReading): Promise<void> {
-  const charge = chargeOf(one, readReportedUsage(reading.usage), { ...reading, whole: reading.ended });
-  const giveUp = AbortSignal.any([AbortSignal.timeout(chargeBehindMs), deps.cut]);
-  const charging = chargeDelivered(deps.billing, deps.metrics, charge, giveUp).catch((error: unknown) => {
+  const seen = { textLength: reading.textLength, textChunks: reading.textChunks, whole: reading.ended };
+  const charging = tracked(deps.work, chargeBehind(deps, one, readReportedUsage(reading.usage), seen));
+  const late = Promise.withResolvers<void>();
+  const timer = setTimeout(late.resolve, waitForChargeMs);
+  await Promise.race([charging, late.promise]);
+  clearTimeout(timer);
+}
+
+/** The client has its answer: whatever goes wrong now is ours, and on record. Never rejects. */
+async function chargeBehind(deps: ChatDependencies, one: Chat, usage: Usage | undefined, seen: Seen): Promise<void> {
+  const { caller, requestId } = one;
+  try {
+    const patience = { giveUpMs: chargeBehindMs, cut: deps.cut };
+    await chargeDelivered(deps.billing, deps.metrics, chargeOf(one, usage, seen), patience);
+  } catch (error) {
     deps.metrics.uncharged.inc({ reason: error instanceof GatewayError ? error.code : "billing_unavailable" });
-    deps.log.error(
-      { err: error, account: charge.account.id, request_id: charge.requestId, cost: formatUnits(charge.costNanos) },
-      "delivered and not charged",
-    );
-  });
-  deps.background.add(charging);
-  void charging.finally(() => deps.background.delete(charging));
-  const late = AbortSignal.timeout(waitForChargeMs);
-  await Promise.race([charging, new Promise((resolve) => late.addEventListener("abort", resolve, { once: true }))]);
+    const detail = { account: caller.account.id, request_id: requestId, model: one.model, usage, ...seen };
+    deps.log.error({ err: error, ...detail }, "delivered and not charged");
+  }
+}
+
+function tracked<T>(work: Set<Promise<unknown>>, promise: Promise<T>): Promise<T> {
+  const tracking = promise.finally(() => work.delete(tracking));
+  work.add(tracking);
+  return tracking;
 }
 
 /** How much came when the provider did not say: counted from the text. */

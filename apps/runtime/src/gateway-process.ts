@@ -104,9 +104,7 @@ function keepTrue(
 }
 
 async function finish(gateway: Gateway, cut: AbortController): Promise<void> {
-  await stopServer(gateway.app, gateway.inFlight, { drainMs, cutMs, cut: () => cut.abort() });
-  cut.abort();
-  await Promise.allSettled(gateway.background);
+  await stopServer(gateway.app, gateway.inFlight, { drainMs, cutMs, cut: () => cut.abort(), work: gateway.work });
 }
 
 async function closeStores(billing: Billing, db: Db): Promise<void> {

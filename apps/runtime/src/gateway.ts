@@ -37,7 +37,8 @@ export type GatewayDependencies = {
   cut: AbortSignal;
 };
 
-export type Gateway = { app: FastifyInstance; inFlight: InFlight; background: Set<Promise<unknown>> };
+/** `work` goes on without a response: a stop waits for it too. */
+export type Gateway = { app: FastifyInstance; inFlight: InFlight; work: ReadonlySet<Promise<unknown>> };
 
 declare module "fastify" {
   interface FastifyRequest {
@@ -56,10 +57,11 @@ export function gatewayServer(deps: GatewayDependencies): Gateway {
     forceCloseConnections: "idle",
     return503OnClosing: false,
     routerOptions: { ignoreTrailingSlash: true },
+    frameworkErrors: (error, request, reply) => sendError(reply, error, request.url),
   });
   const inFlight = trackInFlight(app);
-  const background = new Set<Promise<unknown>>();
-  const chatDeps: ChatDependencies = { ...deps, underway: new Set(), background };
+  const work = new Set<Promise<unknown>>();
+  const chatDeps: ChatDependencies = { ...deps, underway: new Set(), work };
 
   app.decorateRequest("caller", undefined);
   app.removeAllContentTypeParsers();
@@ -82,7 +84,7 @@ export function gatewayServer(deps: GatewayDependencies): Gateway {
     routes.get("/v1/models", (request) => getModels(deps.prices, callerOf(request)));
     done();
   });
-  return { app, inFlight, background };
+  return { app, inFlight, work };
 }
 
 async function getBalance(billing: Billing, caller: Caller) {
@@ -139,19 +141,23 @@ function measure(metrics: GatewayMetrics, inFlight: InFlight, request: FastifyRe
 
 function refusals(app: FastifyInstance, log: Logger): void {
   app.setErrorHandler((error, request, reply) => {
-    const { status, headers, body } = errorReply(error, request.url);
     // Fastify closes the connection on a body it did not read. A client that is still sending would see a broken pipe instead of
     // the answer: what it sends is read and thrown away, for as long as a request may take.
     reply.removeHeader("connection");
+    sendError(reply, error, request.url);
     // A client's mistake is the client's to see; ours and the world's are the operator's too.
-    if (status >= 500) log.warn({ err: error, route: request.routeOptions.url, request_id: request.id }, "refused");
-    return reply.code(status).headers(headers).send(body);
+    if (reply.statusCode >= 500)
+      log.warn({ err: error, route: request.routeOptions.url, request_id: request.id }, "refused");
   });
   app.setNotFoundHandler((request, reply) => {
     const error = new GatewayError("not_found", `There is no ${request.method} ${request.url.split("?")[0]} here.`);
-    const { status, headers, body } = errorReply(error, request.url);
-    return reply.code(status).headers(headers).send(body);
+    sendError(reply, error, request.url);
   });
+}
+
+function sendError(reply: FastifyReply, error: unknown, path: string): void {
+  const { status, headers, body } = errorReply(error, path);
+  reply.code(status).headers(headers).send(body);
 }
 
 function callerOf(request: FastifyRequest): Caller {

@@ -36,18 +36,27 @@ export function trackInFlight(app: FastifyInstance): InFlight {
 }
 
 /**
- * Stops a server: no new connections, what is in flight gets `drainMs`, then `cut` is called and it gets `cutMs` more. Resolves when
- * the port is free.
+ * Stops a server: no new connections, what is in flight gets `drainMs`, then `cut` is called and it gets `cutMs` more. `work` is what
+ * goes on without a response: for a client that left, or behind an answer. Resolves when the port is free.
  */
 export async function stopServer(
   app: FastifyInstance,
   inFlight: InFlight,
-  limits: { drainMs: number; cutMs: number; cut: () => void },
+  limits: { drainMs: number; cutMs: number; cut: () => void; work?: ReadonlySet<Promise<unknown>> },
 ): Promise<void> {
   const closed = app.close();
-  if (!(await inFlight.ended(limits.drainMs))) {
+  const ended = async (deadlineMs: number): Promise<boolean> => {
+    const late = AbortSignal.timeout(deadlineMs);
+    const gaveUp = new Promise<false>((resolve) =>
+      late.addEventListener("abort", () => resolve(false), { once: true }),
+    );
+    const done = Promise.allSettled([...(limits.work ?? [])]).then(() => true);
+    const [answered, worked] = await Promise.all([inFlight.ended(deadlineMs), Promise.race([done, gaveUp])]);
+    return answered && worked;
+  };
+  if (!(await ended(limits.drainMs))) {
     limits.cut();
-    await inFlight.ended(limits.cutMs);
+    await ended(limits.cutMs);
   }
   app.server.closeAllConnections();
   await closed;

@@ -19,7 +19,6 @@ import { listen, type Running, runForeground } from "./foreground.ts";
 import { type Health, healthRoutes } from "./health.ts";
 import { type InFlight, stopServer, trackInFlight } from "./in-flight.ts";
 import { type Logger, openLog } from "./log.ts";
-import { Problem } from "./problem.ts";
 import { takeName } from "./worker-name.ts";
 
 const watchEveryMs = 1_000;
@@ -63,18 +62,17 @@ async function startWorker(
   const health = { registry, checks: () => checks(billing, db, stopping) };
   const server = port === undefined ? undefined : await serveHealth(config.listenHost, port, health);
   const closing = new AbortController();
-  const work = [
+  // A loop that rejects is a bug, and unheard: the process must not look alive without it.
+  const work = Promise.all([
     consume({ billing, consumer: named.name, signal: closing.signal, settings: config.consumer, onError }),
     applyCredits({ billing, databaseUrl: config.databaseUrl, signal: closing.signal, onError }),
     watchEpochs(billing, closing.signal, onError),
-  ];
-  // A loop that ends by itself is a bug: the process must not look alive without it.
-  for (const loop of work) loop.catch((error: unknown) => process.emit("uncaughtException", asError(error)));
+  ]);
   log.info({ consumer: named.name, port }, "ready");
   return {
     stop: async () => {
       closing.abort();
-      await Promise.all(work);
+      await work;
       await named.release();
       if (server) await stopServer(server.app, server.inFlight, { drainMs: 500, cutMs: 0, cut: () => undefined });
       await closeBilling(billing);
@@ -159,10 +157,6 @@ function sayOnce(log: Logger): (error: unknown) => void {
     if (said !== undefined && now - said < sayAgainMs) return;
     if (lastSaidMs.size > 100) lastSaidMs.clear();
     lastSaidMs.set(key, now);
-    log.warn({ err: asError(error) }, "waiting; it is tried again until it succeeds");
+    log.warn({ err: error }, "waiting; it is tried again until it succeeds");
   };
-}
-
-function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Problem(String(error));
 }
