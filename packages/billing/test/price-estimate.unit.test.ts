@@ -84,6 +84,7 @@ describe("the estimate is from above", () => {
       fc.property(fc.nat(4_000), part, part, part, part, part, (length, ...parts) => {
         const body = {
           ...chat([{ type: "text", text: "x".repeat(length), cache_control: { type: "ephemeral", ttl: "1h" } }]),
+          max_tokens: 5_000,
           n: 2,
         };
         const most = upperEstimate(price, body);

@@ -145,6 +145,13 @@ it("an operator's own rows are never touched, and go before the imported ones", 
   expect(await costAt("gpt-4o", new Date(), gold)).toBe(1_000_000_000n);
   expect(await costAt("gpt-4o", new Date())).toBe(12_500_000_000n);
   expect(await costAt("gpt-4o-mini", new Date())).toBe(7_000_000_000n);
+  const { rows: starts } = await db.$client.query(
+    "SELECT model, valid_from FROM data.model_price WHERE provider = 'openai' AND model IN ('gpt-4o', 'gpt-4o-mini') AND source <> 'operator' ORDER BY model",
+  );
+  expect(starts).toEqual([
+    { model: "gpt-4o", valid_from: new Date(0) },
+    { model: "gpt-4o-mini", valid_from: new Date(1) },
+  ]);
   expect(await importPrices(db)).toMatchObject({ rowsAdded: 0, rowsRemoved: 0 });
   await db.$client.query("DELETE FROM data.model_price WHERE source = 'operator' AND model = 'gpt-4o-mini'");
   expect(await costAt("gpt-4o-mini", new Date())).toBe(750_000_000n);

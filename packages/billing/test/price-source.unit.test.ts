@@ -75,6 +75,43 @@ describe("every model of the source is priced as there", () => {
     }
   });
 
+  it("an empty price is free only where the source says so, and a price by the hour is none", () => {
+    const priceAt = (provider: string, model: string) =>
+      resolvePrice(list, { provider, model, customerTypeId: null, currency: "USD", at: new Date() })?.price.rates;
+    expect(priceAt("openrouter", "google/gemma-3-27b-it:free")).toEqual({ token: 0n });
+    expect(priceAt("openai", "omni-moderation-latest")).toEqual({ token: 0n });
+    expect(priceAt("openrouter", "google/lyria-3-pro-preview")).toBeUndefined();
+    expect(priceAt("google", "gemma-3-27b-it")).toBeUndefined();
+    expect(priceAt("openai", "whisper-1")).toBeUndefined();
+    expect(readPriceSource(providers).skipped).toContainEqual({
+      provider: "openai",
+      model: "whisper-1",
+      reason: "it is priced by audio_hours and input_audio_hours, which are not counted here",
+    });
+  });
+
+  it("by a name that its provider's API knows, where the source has one", () => {
+    const { models } = readPriceSource(providers);
+    const unknown = models.filter(({ provider, model }) => calcPrice({}, model, { providerId: provider }) === null);
+    expect(models).toContainEqual(expect.objectContaining({ provider: "mistral", model: "codestral-latest" }));
+    for (const { provider, model, match } of unknown)
+      expect(JSON.stringify(match), `${provider}/${model}`).not.toContain('"equals"');
+  });
+
+  it("a number is taken by its decimal text, not through floats", () => {
+    const model = {
+      id: "m",
+      match: { equals: "m" },
+      prices: { input_mtok: 0.1 + 0.2, output_mtok: 1.1, requests_kcount: 0.7 },
+    };
+    const { models } = readPriceSource([{ id: "acme", name: "Acme", api_pattern: "", models: [model] }]);
+    expect(models[0]?.dated[0]?.terms[0]).toMatchObject({
+      inputPrice: "0.000000300000",
+      outputPrice: "0.000001100000",
+      requestPrice: "0.000700000000",
+    });
+  });
+
   it("for each model, moment and size of input", () => {
     const { models } = readPriceSource(providers);
     let compared = 0;
