@@ -1,7 +1,18 @@
 // What operators did, what is wrong now, and what the two stores must agree on.
 
 import { sql } from "drizzle-orm";
-import { bigint, check, index, integer, jsonb, text, uniqueIndex, uuid } from "drizzle-orm/pg-core";
+import {
+  bigint,
+  check,
+  foreignKey,
+  index,
+  integer,
+  jsonb,
+  primaryKey,
+  text,
+  uniqueIndex,
+  uuid,
+} from "drizzle-orm/pg-core";
 import { data, moment } from "./schema-accounts.ts";
 
 export const operatorAction = data.table(
@@ -19,16 +30,46 @@ export const operatorAction = data.table(
     after: jsonb("after"),
     /** Null while unfinished. */
     result: jsonb("result"),
+    /** What an operator wants of an act that is not finished; who runs it looks here between two steps. */
+    control: text("control", { enum: ["run", "pause", "abort"] })
+      .notNull()
+      .default("run"),
     startedAt: moment("started_at").notNull().defaultNow(),
     finishedAt: moment("finished_at"),
   },
   (table) => [
+    check("operator_action_control_check", sql`control in ('run', 'pause', 'abort')`),
     check("operator_action_reason_check", sql`length(btrim(reason)) > 0`),
     check("operator_action_actor_check", sql`length(btrim(actor)) > 0`),
     // The operations page: WHERE (started_at, id) < ($1, $2) ORDER BY started_at DESC, id DESC
     index("operator_action_started_index").on(table.startedAt, table.id),
     // What is resumed or shown as unfinished: WHERE finished_at IS NULL ORDER BY started_at
     index("operator_action_unfinished_index").on(table.startedAt).where(sql`finished_at is null`),
+  ],
+);
+
+/** One target of a bulk act, in the order in which they were frozen, and what became of it. */
+export const operationItem = data.table(
+  "operation_item",
+  {
+    operationId: uuid("operation_id").notNull(),
+    n: integer("n").notNull(),
+    target: jsonb("target").notNull(),
+    /** Null: not done yet. */
+    outcome: text("outcome", { enum: ["applied", "already", "failed"] }),
+    detail: jsonb("detail"),
+    finishedAt: moment("finished_at"),
+  },
+  (table) => [
+    // The next items: WHERE operation_id = $1 AND n > $2 AND outcome IS NULL ORDER BY n; the page of an operation's items.
+    primaryKey({ name: "operation_item_pkey", columns: [table.operationId, table.n] }),
+    foreignKey({
+      name: "operation_item_operation_fk",
+      columns: [table.operationId],
+      foreignColumns: [operatorAction.id],
+    }),
+    check("operation_item_outcome_check", sql`outcome in ('applied', 'already', 'failed')`),
+    check("operation_item_finished_check", sql`(outcome is null) = (finished_at is null)`),
   ],
 );
 
