@@ -179,8 +179,10 @@ async function plainAnswer(
   reply: FastifyReply,
 ): Promise<FastifyReply> {
   const bytes = await readWhole(one.call, answer);
-  const { usage, text } = readPlain(bytes);
-  const charge = chargeOf(one, readReportedUsage(usage), { textLength: text, textChunks: 0, whole: true });
+  const { usage, choices } = readPlain(bytes);
+  const reported = readReportedUsage(usage);
+  const textLength = reported === undefined ? JSON.stringify(choices ?? "").length : 0;
+  const charge = chargeOf(one, reported, { textLength, textChunks: 0, whole: true });
   // Nothing was given yet: when the charge cannot be made, nothing is.
   const patience = { giveUpMs: waitForChargeMs, cut: deps.cut };
   const charged = await chargeDelivered(deps.billing, deps.metrics, charge, patience);
@@ -304,12 +306,14 @@ function readReportedUsage(usage: unknown): Usage | undefined {
   }
 }
 
-function readPlain(bytes: Buffer): { usage: unknown; text: number } {
+/** What is no JSON has no usage, and all of it is taken for text. */
+function readPlain(bytes: Buffer): { usage?: unknown; choices?: unknown } {
+  const text = bytes.toString("utf8");
   try {
-    const answer = JSON.parse(bytes.toString("utf8")) as { usage?: unknown; choices?: unknown };
-    return { usage: answer.usage, text: JSON.stringify(answer.choices ?? "").length };
+    const answer: unknown = JSON.parse(text);
+    return typeof answer === "object" && answer !== null ? answer : {};
   } catch {
-    return { usage: undefined, text: bytes.length };
+    return { choices: text };
   }
 }
 

@@ -27,6 +27,7 @@ export type RunningProcess = {
 };
 
 const stopMs = 12_000;
+const groupMs = 3_000;
 const readyMs = 90_000;
 const tailLines = 12;
 
@@ -95,16 +96,23 @@ async function stop(child: ReturnType<typeof spawn>): Promise<void> {
     await exited;
     clearTimeout(hard);
   }
-  signalGroup(child.pid);
+  await endGroup(child.pid);
 }
 
-// What the process left behind in its group, such as the workers of a build that was cut off.
-function signalGroup(pid: number | undefined): void {
+// What the process left behind in its group, such as the workers of a build that was cut off, gets a moment to end.
+async function endGroup(pid: number | undefined): Promise<void> {
   if (pid === undefined) return;
+  const gone = () => !signalGroup(pid, 0);
+  await waitFor(gone, { timeoutMs: groupMs, what: "the group to end" }).catch(() => signalGroup(pid, "SIGKILL"));
+}
+
+/** Returns whether there was anybody to signal. */
+function signalGroup(pid: number, signal: NodeJS.Signals | 0): boolean {
   try {
-    process.kill(-pid, "SIGKILL");
+    return process.kill(-pid, signal);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+    if ((error as NodeJS.ErrnoException).code === "ESRCH") return false;
+    throw error;
   }
 }
 

@@ -1,4 +1,6 @@
 import { createHash } from "node:crypto";
+import { once } from "node:events";
+import { connect } from "node:net";
 import { formatUnits, parseUnits } from "@drawdown/billing";
 import { waitFor } from "@drawdown/local-stack";
 import OpenAI from "openai";
@@ -30,6 +32,15 @@ async function settledRequest(requestId: string) {
     { timeoutMs: 10_000, what: `request ${requestId} to be in usage_log` },
   );
   return await settled(stage, found.deduction_id);
+}
+
+/** One command in Redis' own line protocol. */
+async function redisCommand(line: string): Promise<void> {
+  const socket = connect(stage.redis.port, "127.0.0.1");
+  socket.write(`${line}\r\n`);
+  const [reply] = await once(socket, "data");
+  expect(String(reply)).toBe("+OK\r\n");
+  socket.destroy();
 }
 
 describe("a chat completion through the official client", () => {
@@ -133,10 +144,18 @@ describe("a streamed completion", () => {
     expect(await (await post(chatUrl(), stage.user1.api_key, body)).text()).toBe(direct);
   });
 
-  it("is on record before its end: the client that saw the end finds its balance drawn down", async () => {
+  it("is on record before its end mark: a client that saw the end finds its balance drawn down", async () => {
     const before = parseUnits((await balanceOf(stage, stage.user1)).balance);
-    await stream("Stream me");
-    expect((await balanceOf(stage, stage.user1)).balance).toBe(formatUnits(before - parseUnits(cost(3, 12))));
+    const answer = await post(chatUrl(), stage.user1.api_key, { ...ask("[upstream: pace=30] mark"), stream: true });
+    const reader = answer.body?.getReader();
+    await reader?.read();
+    // Redis takes no charge until then; the provider's end comes long before.
+    const freeAgainMs = performance.now() + 1_500;
+    await redisCommand("CLIENT PAUSE 1500 WRITE");
+    let text = "";
+    while (!text.includes("[DONE]")) text += Buffer.from((await reader?.read())?.value ?? "[DONE]").toString();
+    expect(performance.now()).toBeGreaterThan(freeAgainMs - 50);
+    expect((await balanceOf(stage, stage.user1)).balance).toBe(formatUnits(before - parseUnits(cost(6, 12))));
   });
 
   it("passes chunks on as they come, not at the end", async () => {
@@ -296,4 +315,70 @@ it("a key's user who has a tenant is billed to the tenant's account", async () =
   await clientOf(stage.tenant1).chat.completions.create(ask("What is a ledger?"));
   await clientOf(stage.tenant2).chat.completions.create(ask("What is a ledger?"));
   expect((await balanceOf(stage, stage.tenant1)).balance).toBe(formatUnits(before - 2n * parseUnits(cost(5, 12))));
+});
+
+describe("the price", () => {
+  const putPrice = (columns: Record<string, string>) => {
+    const names = Object.keys(columns);
+    const places = names.map((_, index) => `$${index + 1}`);
+    const sql = `INSERT INTO data.model_price (${names.join(", ")}) VALUES (${places.join(", ")})`;
+    return stage.db.$client.query(sql, Object.values(columns));
+  };
+  const costOf = async (key: Key, model: string, content = "hello") => {
+    const answer = await post(chatUrl(), key.api_key, { ...ask(content), model, max_tokens: 1 });
+    return [
+      answer.status,
+      answer.headers.get("x-drawdown-cost"),
+      answer.headers.get("x-drawdown-deduction-id"),
+    ] as const;
+  };
+
+  it("of a customer type goes before the list price as soon as it is written, for that customer type alone", async () => {
+    const { rows } = await stage.db.$client.query("SELECT id FROM data.customer_type WHERE name = 'partner'");
+    const own = {
+      input_price: "0.001",
+      output_price: "0.001",
+      price_model: "per_input_output",
+      customer_type_id: rows[0].id,
+    };
+    await putPrice({ provider: "openai", model: "gpt-4o-mini", ...own });
+    await expect.poll(async () => (await costOf(stage.tenant1, "gpt-4o-mini"))[1]).toBe("0.003000000");
+    expect((await costOf(stage.user1, "gpt-4o-mini"))[1]).toBe(formatUnits(2n * 150n + 600n));
+  });
+
+  it("by request needs no usage: none is on record, and none is guessed", async () => {
+    await putPrice({ provider: "openai", model: "house-model", price_model: "per_request", request_price: "0.25" });
+    await expect
+      .poll(async () => (await costOf(stage.user1, "openai/house-model", "[upstream: no-usage]"))[0])
+      .toBe(200);
+    const [, charged, deductionId] = await costOf(stage.user1, "openai/house-model", "[upstream: no-usage]");
+    expect(charged).toBe("0.250000000");
+    expect(await settled(stage, deductionId ?? "")).toMatchObject({ usage_source: "none", cost: "0.250000000" });
+  });
+
+  it("of a key's user with another customer type than the account's owner is charged and flagged", async () => {
+    await stage.db.$client.query(
+      `UPDATE data.user_profile SET customer_type_id = (SELECT id FROM data.customer_type WHERE name = 'standard')
+       WHERE id = (SELECT user_id FROM data.virtual_key WHERE virtual_key = $1)`,
+      [stage.tenant2.virtual_key],
+    );
+    await expect.poll(async () => (await costOf(stage.tenant2, "gpt-4o-mini"))[1]).toBe(formatUnits(2n * 150n + 600n));
+    const [, , deductionId] = await costOf(stage.tenant2, "gpt-4o-mini");
+    expect(await settled(stage, deductionId ?? "")).toMatchObject({
+      metadata_json: { customer_type_mismatch: true },
+    });
+    const metrics = await (await fetch(`${stage.gatewayUrl}/metrics`)).text();
+    expect(metrics).toMatch(/drawdown_customer_type_mismatch_total [1-9]/);
+  });
+});
+
+it("a top-up by plain SQL can be spent within a second", async () => {
+  const before = parseUnits((await balanceOf(stage, stage.user2)).balance);
+  await stage.db.$client.query("UPDATE data.account_balance SET balance = balance + 100 WHERE id = $1", [
+    stage.user2.account_balance_id,
+  ]);
+  const hundred = parseUnits("100");
+  await expect
+    .poll(async () => parseUnits((await balanceOf(stage, stage.user2)).balance), { timeout: 1_000 })
+    .toBe(before + hundred);
 });

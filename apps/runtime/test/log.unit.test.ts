@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { describe, expect, it } from "vitest";
 import { scrub, scrubLine } from "../src/log.ts";
 
@@ -30,6 +31,25 @@ describe("a log line", () => {
     ]);
     expect(JSON.parse(clean)).toMatchObject({ time: "now", msg: expect.not.stringContaining("quo\\ted") });
     expect(clean.endsWith("\n")).toBe(true);
+  });
+
+  it("is written by every logger of ours without secrets, and without what drivers hang on to their errors", () => {
+    const program = `
+      import { openLog } from ${JSON.stringify(new URL("../src/log.ts", import.meta.url).href)};
+      const error = Object.assign(new Error("AUTH failed"), { code: "WRONGPASS", command: { name: "auth", args: ["h1dden-pass"] } });
+      const log = openLog("test", { level: "info", secrets: ["h1dden-pass"] });
+      log.error({ err: new Error("outer with h1dden-pass", { cause: error }), url: "redis://:${secret}@cache" }, "Bearer ${secret}");`;
+    const { stderr, stdout } = spawnSync(process.execPath, ["--input-type=module", "-e", program], {
+      encoding: "utf8",
+    });
+    expect(stdout).toBe("");
+    const { err, msg, url } = JSON.parse(stderr);
+    expect({ msg, url }).toEqual({ msg: "Bearer [redacted]", url: "redis://:[redacted]@cache" });
+    expect(err).toMatchObject({
+      message: "outer with [redacted]",
+      cause: { code: "WRONGPASS", message: "AUTH failed" },
+    });
+    expect(stderr).not.toMatch(/h1dden|args/);
   });
 
   it("keeps what is no secret", () => {
