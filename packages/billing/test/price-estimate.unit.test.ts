@@ -107,6 +107,14 @@ describe("the estimate is from above", () => {
     );
   });
 
+  it("for an input that stays below a tier with lower prices", () => {
+    const price = priceOf({
+      outputPrice: "1",
+      tiers: [{ above_input_tokens: 100, output_price: "0" }],
+    });
+    expect(upperEstimate(price, chat("x".repeat(200))).costNanos).toBe(10_000_000_000n);
+  });
+
   it("counts a picture as such, in every dialect, not by the length of its data", () => {
     const data = "A".repeat(1_000_000);
     for (const part of [

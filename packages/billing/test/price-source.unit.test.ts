@@ -102,12 +102,12 @@ describe("every model of the source is priced as there", () => {
     const model = {
       id: "m",
       match: { equals: "m" },
-      prices: { input_mtok: 0.1 + 0.2, output_mtok: 1.1, requests_kcount: 0.7 },
+      prices: { input_mtok: 0.1 + 0.2, output_mtok: 8.2, requests_kcount: 0.7 },
     };
     const { models } = readPriceSource([{ id: "acme", name: "Acme", api_pattern: "", models: [model] }]);
     expect(models[0]?.dated[0]?.terms[0]).toMatchObject({
       inputPrice: "0.000000300000",
-      outputPrice: "0.000001100000",
+      outputPrice: "0.000008200000",
       requestPrice: "0.000700000000",
     });
   });
