@@ -5,6 +5,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { delimiter, dirname, join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
 export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -12,6 +13,7 @@ const BIN = join(ROOT, "node_modules", ".bin");
 
 const QUIET_MS = 6_000;
 const STOP_MS = 20_000;
+const GROUP_MS = 5_000;
 
 /** @type {Set<import("node:child_process").ChildProcess>} */
 const running = new Set();
@@ -94,19 +96,28 @@ function heartbeat(title) {
 }
 
 async function stop(child) {
-  signalGroup(child, "SIGINT");
+  // Only to the command itself: it tells its own workers, which would otherwise die without stopping their servers.
+  child.kill("SIGINT");
   const timer = setTimeout(() => signalGroup(child, "SIGKILL"), STOP_MS);
   if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
+  // What the command itself left in its group (the workers of vitest stop their servers) gets a moment to end.
+  for (let waitedMs = 0; waitedMs < GROUP_MS && groupLives(child); waitedMs += 50) await pause(50);
   clearTimeout(timer);
-  // What the command itself left behind in its group.
   signalGroup(child, "SIGKILL");
 }
 
+function groupLives(child) {
+  return signalGroup(child, 0);
+}
+
+/** Returns whether there was anybody to signal. */
 function signalGroup(child, signal) {
   try {
     process.kill(-child.pid, signal);
+    return true;
   } catch (error) {
-    if (error.code !== "ESRCH") throw error;
+    if (error.code === "ESRCH") return false;
+    throw error;
   }
 }
 

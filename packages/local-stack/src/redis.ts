@@ -1,10 +1,11 @@
-import { mkdir, readFile, realpath, writeFile } from "node:fs/promises";
+import { existsSync, readFileSync } from "node:fs";
+import { mkdir, realpath, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Redis } from "ioredis";
 import { freePort, portIsFree } from "./free-port.ts";
 import { livingOwner, recordOwner } from "./owner.ts";
 import type { RunningServer } from "./postgres.ts";
-import { type StopStep, stopProcess, worksIn } from "./processes.ts";
+import { type StopStep, signalProcess, stopProcess, worksIn } from "./processes.ts";
 import { ensureRedisServer } from "./redis-server.ts";
 import { type ServerProcess, startServerProcess } from "./server-process.ts";
 import { waitFor } from "./wait-for.ts";
@@ -64,6 +65,12 @@ export async function stopLeftOverRedis(dir: string): Promise<void> {
   if (pid !== undefined) await stopProcess(pid, GENTLE_STOP);
 }
 
+/** The same without waiting for its end, for the last moment of a process. */
+export function endLeftOverRedis(dir: string): void {
+  const pid = readPid(dir);
+  if (pid > 0) signalProcess(pid, "SIGTERM");
+}
+
 async function removeLeftOver(dir: string, progress: (line: string) => void): Promise<void> {
   const pid = await leftOverPid(dir);
   if (pid === undefined) return;
@@ -74,8 +81,14 @@ async function removeLeftOver(dir: string, progress: (line: string) => void): Pr
 }
 
 async function leftOverPid(dir: string): Promise<number | undefined> {
-  const pid = Number.parseInt(await readFile(join(dir, "redis.pid"), "utf8").catch(() => ""), 10);
+  const pid = readPid(dir);
   return pid > 0 && (await worksIn(pid, await realpath(dir))) ? pid : undefined;
+}
+
+// Redis removes the file when it ends gently.
+function readPid(dir: string): number {
+  const file = join(dir, "redis.pid");
+  return existsSync(file) ? Number.parseInt(readFileSync(file, "utf8"), 10) : Number.NaN;
 }
 
 // Between finding a free port and binding it another program may take it: another one is tried then.

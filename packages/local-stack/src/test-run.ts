@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { readdirSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,7 +7,7 @@ import { Client } from "pg";
 import { announceTestRun, currentTestRun, givenTestDatabaseUrl } from "./config.ts";
 import { livingOwner, recordOwner } from "./owner.ts";
 import { startPostgres, stopLeftOverPostgres } from "./postgres.ts";
-import { stopLeftOverRedis } from "./redis.ts";
+import { endLeftOverRedis, stopLeftOverRedis } from "./redis.ts";
 
 // One test run: one Postgres, in it one migrated template that each test file clones, and one folder below which each
 // test file has its own Redis. What a killed run leaves behind is removed by the next one.
@@ -44,7 +45,16 @@ export async function startTestRun(options: TestRunOptions): Promise<() => Promi
   const databasePrefix = `${DATABASE}${runId}_`;
   const template = `${databasePrefix}template`;
 
+  // An interrupted run ends without its teardown, and its workers without stopping their servers.
+  const endServers = (): void => {
+    for (const name of readdirSync(dir)) endLeftOverRedis(join(dir, name));
+  };
+  process.once("exit", endServers);
+  let stopped = false;
   const stop = async (): Promise<void> => {
+    if (stopped) return;
+    stopped = true;
+    process.off("exit", endServers);
     announceTestRun(undefined);
     try {
       if (given !== undefined) await dropDatabases(given, (name) => name.startsWith(databasePrefix));

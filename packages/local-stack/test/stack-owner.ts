@@ -2,7 +2,8 @@
 import { join } from "node:path";
 import { startPostgres, startRedis } from "../src/index.ts";
 
-const dir = process.argv[2] ?? "";
+const dir = process.argv[2];
+if (dir === undefined) throw new Error("Which folder?");
 const postgres = await startPostgres({ dir: join(dir, "postgres") });
 const redis = await startRedis({ dir: join(dir, "redis") });
 const { pid, port, url } = postgres;
