@@ -1,0 +1,217 @@
+// What operators do, on record. An act whose effect is in Postgres alone is written in the transaction of its effect
+// (`recordAct`). A bulk act is written first, with every target frozen, and then executed target by target
+// (operation-run.ts): each target keeps its outcome, so that the act can be paused, aborted, or resumed after a crash.
+import { randomUUID } from "node:crypto";
+import type { Billing } from "./billing.ts";
+import { BillingError } from "./errors.ts";
+import { inTransaction, type Query } from "./postgres.ts";
+
+/** Who acts, in which role, and why. With an `id` of the caller's, the same act asked for again happens once. */
+export type Act = { actor: string; role: string; reason: string; id?: string };
+
+/** A target by the name under which it is on record, and what is needed to execute it. */
+export type Target = { name: string; target: object };
+
+export type OperationState = "waiting" | "running" | "pausing" | "paused" | "aborting" | "aborted" | "done";
+
+export type OperationCounts = {
+  targets: number;
+  /** Done by this act. */
+  applied: number;
+  /** Done before, by whatever way. */
+  already: number;
+  failed: number;
+  /** Not done yet; in an act that is over, what an abort left. */
+  left: number;
+};
+
+export type Operation = {
+  id: string;
+  actor: string;
+  role: string;
+  action: string;
+  reason: string;
+  state: OperationState;
+  /** Null for acts that are no bulk acts. */
+  counts: OperationCounts | null;
+  before: unknown;
+  after: unknown;
+  result: unknown;
+  startedAt: Date;
+  finishedAt: Date | null;
+};
+
+export type ItemOutcome = "applied" | "already" | "failed";
+
+export type OperationItem = {
+  n: number;
+  target: Record<string, unknown>;
+  outcome: ItemOutcome | null;
+  detail: Record<string, unknown> | null;
+  finishedAt: Date | null;
+};
+
+/** More targets than these are refused, so that an act stays one that a person can look through. */
+export const MAX_TARGETS = 100_000;
+
+/** The queue's job for bulk acts; its payload is `{"operation_id"}`. */
+export const OPERATION_JOB = "operation";
+
+/** Executors of an act exclude each other by an advisory lock of this class: "OPER". */
+export const OPERATION_LOCK = 0x4f504552;
+
+/** Throws `invalid_request` unless there is an actor and a reason. */
+export function checkAct(act: Act): void {
+  if (act.reason.trim() === "") throw new BillingError("invalid_request", "A reason is needed: it is kept for ever.");
+  if (act.actor.trim() === "") throw new BillingError("invalid_request", "An actor is needed.");
+}
+
+export type DoneAct = {
+  action: string;
+  /** The names of the targets. */
+  targets: readonly string[];
+  counts?: Partial<OperationCounts>;
+  before?: unknown;
+  after?: unknown;
+  result: unknown;
+};
+
+/** Writes the row of an act that happens in this very transaction. Returns its id. */
+export async function recordAct(query: Query, act: Act, done: DoneAct): Promise<string> {
+  checkAct(act);
+  const id = act.id ?? randomUUID();
+  await query(
+    `INSERT INTO data.operator_action (id, actor, role, action, reason, targets, counts, before, after, result, finished_at)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, now())`,
+    [
+      id,
+      act.actor,
+      act.role,
+      done.action,
+      act.reason,
+      JSON.stringify(done.targets),
+      json(done.counts),
+      json(done.before),
+      json(done.after),
+      json(done.result),
+    ],
+  );
+  return id;
+}
+
+function json(value: unknown): string | null {
+  return value === undefined || value === null ? null : JSON.stringify(value);
+}
+
+/**
+ * Writes a bulk act with its frozen targets, and the job that makes a worker execute it. Returns its id; asked for again with
+ * the same `act.id` it changes nothing. Throws `invalid_request` for too many targets, `postgres_unavailable`.
+ */
+export async function startOperation(
+  billing: Billing,
+  act: Act,
+  what: { action: string; targets: readonly Target[]; before?: unknown },
+): Promise<string> {
+  checkAct(act);
+  const { action, targets } = what;
+  if (targets.length > MAX_TARGETS)
+    throw new BillingError(
+      "invalid_request",
+      `${targets.length} targets are more than the ${MAX_TARGETS} of one act: narrow them down.`,
+    );
+  const id = act.id ?? randomUUID();
+  await inTransaction(billing.db, "BEGIN", async (query) => {
+    const names = JSON.stringify(targets.map(({ name }) => name));
+    const written = await query(
+      `INSERT INTO data.operator_action (id, actor, role, action, reason, targets, before)
+       VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (id) DO NOTHING RETURNING id`,
+      [id, act.actor, act.role, action, act.reason, names, json(what.before)],
+    );
+    if (written.length === 0) return;
+    await query(
+      `INSERT INTO data.operation_item (operation_id, n, target)
+       SELECT $1, n, target FROM jsonb_array_elements($2::jsonb) WITH ORDINALITY AS t(target, n)`,
+      [id, JSON.stringify(targets.map(({ target }) => target))],
+    );
+    await enqueue(query, id);
+  });
+  return id;
+}
+
+/** Adds the job, in place of one that waits already. Where the queue is not installed nothing is added. */
+export async function enqueue(query: Query, id: string): Promise<void> {
+  const [queue] = await query<{ installed: boolean }>(
+    `SELECT to_regprocedure('graphile_worker.add_job(text,json,text,timestamptz,integer,text,integer,text[],text)') IS NOT NULL AS installed`,
+  );
+  if (!queue?.installed) return;
+  await query("SELECT graphile_worker.add_job($1::text, $2::json, job_key := $3::text)", [
+    OPERATION_JOB,
+    JSON.stringify({ operation_id: id }),
+    `${OPERATION_JOB}:${id}`,
+  ]);
+}
+
+type Row = Omit<Operation, "state" | "counts"> & {
+  control: "run" | "pause" | "abort";
+  held: boolean;
+  counts: OperationCounts | null;
+};
+
+/** The counts of `operation_item` rows as arguments of jsonb_build_object. */
+export const countsOf = `'targets', count(*), 'applied', count(*) FILTER (WHERE outcome = 'applied'),
+  'already', count(*) FILTER (WHERE outcome = 'already'), 'failed', count(*) FILTER (WHERE outcome = 'failed'),
+  'left', count(*) FILTER (WHERE outcome IS NULL)`;
+
+/** Counted while the act runs, as it was written when it is over. `held`: somebody executes it at this moment. */
+const columns = `
+  a.id, a.actor, a.role, a.action, a.reason, a.before, a.after, a.result, a.control, a.started_at AS "startedAt",
+  a.finished_at AS "finishedAt", coalesce(a.counts, (
+    SELECT jsonb_build_object(${countsOf}) FROM data.operation_item i WHERE i.operation_id = a.id HAVING count(*) > 0)) AS counts,
+  a.finished_at IS NULL AND EXISTS (SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
+      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND l.classid = ${OPERATION_LOCK} AND l.objid = (hashtext(a.id::text)::bigint & 4294967295)::oid) AS held`;
+
+function read({ control, held, ...row }: Row): Operation {
+  const aborted = typeof row.result === "object" && row.result !== null && "aborted" in row.result;
+  const states = { run: held ? "running" : "waiting", pause: held ? "pausing" : "paused", abort: "aborting" } as const;
+  return { ...row, state: row.finishedAt === null ? states[control] : aborted ? "aborted" : "done" };
+}
+
+/** One act with its progress; undefined when there is none of this id. */
+export async function readOperation(query: Query, id: string): Promise<Operation | undefined> {
+  const [row] = await query<Row>(`SELECT ${columns} FROM data.operator_action a WHERE a.id = $1`, [id]);
+  return row && read(row);
+}
+
+export type OperationFilters = { actor?: string; action?: string; unfinished?: boolean };
+
+/** A page of acts, the newest first; `after` is the id of the last one of the page before. */
+export async function listOperations(
+  query: Query,
+  filters: OperationFilters = {},
+  page: { limit?: number; after?: string } = {},
+): Promise<Operation[]> {
+  const rows = await query<Row>(
+    `SELECT ${columns} FROM data.operator_action a
+      WHERE ($1::text IS NULL OR a.actor = $1) AND ($2::text IS NULL OR a.action = $2)
+        AND (NOT $3::boolean OR a.finished_at IS NULL)
+        AND ($4::uuid IS NULL OR (a.started_at, a.id) < (SELECT started_at, id FROM data.operator_action WHERE id = $4))
+      ORDER BY a.started_at DESC, a.id DESC LIMIT $5`,
+    [filters.actor ?? null, filters.action ?? null, filters.unfinished ?? false, page.after ?? null, page.limit ?? 50],
+  );
+  return rows.map(read);
+}
+
+/** A page of an act's targets with their outcomes, in their order; `after` is the last `n` of the page before. */
+export async function listItems(
+  query: Query,
+  id: string,
+  filters: { outcome?: ItemOutcome | "left" } = {},
+  page: { limit?: number; after?: number } = {},
+): Promise<OperationItem[]> {
+  return await query<OperationItem>(
+    `SELECT n, target, outcome, detail, finished_at AS "finishedAt" FROM data.operation_item
+      WHERE operation_id = $1 AND n > $2 AND ($3::text IS NULL OR coalesce(outcome, 'left') = $3) ORDER BY n LIMIT $4`,
+    [id, page.after ?? 0, filters.outcome ?? null, page.limit ?? 100],
+  );
+}
