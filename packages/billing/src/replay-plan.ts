@@ -13,11 +13,10 @@ import {
   type PendingFilters,
   parseEntryName,
   pendingPages,
-  readEntries,
   readEntry,
   type Unreadable,
 } from "./pending.ts";
-import { readBooks, readStandingsOf } from "./standing.ts";
+import { readBooks } from "./standing.ts";
 import type { Entry, RawEntry } from "./stream.ts";
 import { entryName, unaccountedPages } from "./unaccounted.ts";
 
@@ -227,42 +226,44 @@ async function findAccounts(billing: Billing, page: readonly Found[]): Promise<S
   return new Set(rows.map((row) => row.id));
 }
 
-/** Entries asked for by id that are no target any more: those in the books are already applied, the rest is not there. */
+/** What was asked for by id and is no target any more: what is in the books is already applied, the rest is not there. */
 async function explainMissing(
   billing: Billing,
   selection: ReplaySelection,
   targets: readonly PlannedTarget[],
 ): Promise<{ settled: PlannedTarget[]; missing: string[] }> {
+  const found = new Set(
+    targets.flatMap(({ target: { shard, entry_id, dead_letter_id, deduction_id } }) => [
+      entry_id,
+      entryName(shard, entry_id),
+      dead_letter_id,
+      deduction_id,
+    ]),
+  );
   const missing: string[] = [];
   const settled: PlannedTarget[] = [];
-  const found = new Set(
-    targets.flatMap(({ name, target }) => [name, target.entry_id, target.dead_letter_id, target.deduction_id]),
-  );
   for (const id of selection.ids ?? []) {
     if (found.has(id)) continue;
-    const { shard, entryId } = parseEntryName(id);
-    const kind = selection.kind === "dead_letters" ? "dead_letter" : selection.kind;
-    const inBooks = entryId === undefined ? [] : await findSettledEntries(billing, selection, shard, entryId);
-    if (inBooks.length === 0 || kind === "dead_letter") missing.push(id);
-    else
-      for (const at of inBooks)
-        settled.push({ name: entryName(at, entryId ?? ""), target: { kind, shard: at, entry_id: entryId ?? "" }, class: "already_applied" });
+    const places = selection.kind === "dead_letters" ? [] : await findBooked(billing, id);
+    if (places.length === 0) missing.push(id);
+    for (const { shard, entryId } of places) {
+      const kind = selection.kind === "pending" ? "pending" : "unaccounted";
+      const target = { kind, shard, entry_id: entryId } as const;
+      settled.push({ name: entryName(shard, entryId), target, class: "already_applied" });
+    }
   }
   return { settled, missing };
 }
 
-/** The shards in which an entry of this id is in the books. */
-async function findSettledEntries(
-  billing: Billing,
-  selection: ReplaySelection,
-  shard: number | undefined,
-  entryId: string,
-): Promise<number[]> {
-  const shards: number[] = [];
-  for (const one of chosenShards(billing, shard === undefined ? selection : { shards: [shard] })) {
-    const [standing] = await readStandingsOf(billing, one, [entryId]);
-    const inBooks = standing?.standing === "settled" || (await findBookedIds(billing, one, [entryId])).has(entryId);
-    if (inBooks) shards.push(one);
-  }
-  return shards;
+/** Where an entry or deduction that is in the books stood in the streams. */
+async function findBooked(billing: Billing, id: string): Promise<{ shard: number; entryId: string }[]> {
+  const { shard, entryId } = parseEntryName(id);
+  const rows = await billing.query<{ stream_key: string; entry_id: string }>(
+    `SELECT stream_key, stream_entry_id AS entry_id FROM data.usage_log
+      WHERE (stream_entry_id = $1 OR deduction_id = $1) AND stream_key = ANY($2) AND settled_at IS NOT NULL
+     UNION SELECT stream_key, stream_entry_id FROM data.account_balance_audit
+      WHERE stream_entry_id = $1 AND stream_key = ANY($2) AND deduction_id IS NULL AND account_seq IS NOT NULL`,
+    [entryId ?? id, chosenShards(billing, shard === undefined ? {} : { shards: [shard] }).map(streamKey)],
+  );
+  return rows.map((row) => ({ shard: shardOfStream(row.stream_key) ?? -1, entryId: row.entry_id }));
 }

@@ -114,7 +114,7 @@ function noGroup(error: unknown): [] {
 
 type Booked = "settled" | "half_settled" | "dead_lettered";
 
-async function readBooks(
+export async function readBooks(
   billing: Billing,
   shard: number,
   entries: readonly { raw: RawEntry; entry: Entry | undefined }[],

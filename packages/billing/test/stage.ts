@@ -117,7 +117,7 @@ export async function openStage(
   };
 }
 
-async function createAccount(
+export async function createAccount(
   db: Db,
   balance: string,
   {
