@@ -2,8 +2,8 @@
 import { type Balance, formatUnits, parseUnits, peekBalance } from "@drawdown/billing";
 import { findAccount } from "@drawdown/db";
 import { printJson, printPairs } from "./cli-output.ts";
-import { withBilling } from "./cli-stores.ts";
 import { Problem } from "./problem.ts";
+import { withBilling } from "./stores.ts";
 
 export async function balanceCommand(id: string, options: { json: boolean }): Promise<void> {
   await withBilling(async (billing, db) => {

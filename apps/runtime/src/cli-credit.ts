@@ -2,8 +2,8 @@
 import { formatUnits, parseUnits } from "@drawdown/billing";
 import { type Credit, findAccount, postCredit } from "@drawdown/db";
 import { print, printJson } from "./cli-output.ts";
-import { withDatabase } from "./cli-stores.ts";
 import { Problem } from "./problem.ts";
+import { withDatabase } from "./stores.ts";
 
 export type CreditOptions = {
   json: boolean;

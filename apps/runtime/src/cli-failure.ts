@@ -1,41 +1,49 @@
 /** What a failed command says: what to do for failures of the world, a stack only for bugs of ours. Never a secret. */
-import { BillingError } from "@drawdown/billing";
+import { BillingError, type BillingErrorCode } from "@drawdown/billing";
 import { CommanderError } from "commander";
 import { scrub } from "./log.ts";
 import { Problem } from "./problem.ts";
 
 export type Failure = { code: string; message: string; detail: string | undefined };
 
+/** What can be done about it, where the message does not say. */
+const advice: Partial<Record<BillingErrorCode, string>> = {
+  redis_unavailable: "Check REDIS_URL.",
+  postgres_unavailable: "Check DATABASE_URL.",
+};
+
 export function describe(error: unknown): Failure {
-  const told = (code: string, message: string, detail?: string): Failure => ({
-    code,
-    message: scrub(message, []),
-    detail: detail === undefined ? undefined : scrub(detail, []),
-  });
-  if (error instanceof Problem) return told("problem", error.message);
-  if (error instanceof CommanderError) return told("usage", error.message);
-  if (error instanceof BillingError) {
-    const cause = error.cause instanceof Error ? rootMessage(error.cause) : undefined;
-    return told(error.code, cause === undefined ? error.publicMessage : `${error.publicMessage} (${cause})`);
-  }
-  const state = errorCode(error);
-  if (state !== undefined && /^(ECONN|ENOTFOUND|ETIMEDOUT|EHOSTUNREACH|EAI_AGAIN)/.test(state)) {
-    return told("unreachable", `A server cannot be reached: ${rootMessage(error)}. Check DATABASE_URL and REDIS_URL.`);
-  }
-  if (state !== undefined && /^(28|3D)/.test(state)) {
-    return told("refused", `Postgres refuses the connection: ${rootMessage(error)}. Check DATABASE_URL.`);
-  }
-  if (state === "42P01" || state === "3F000" || state === "42703") {
-    return told("not_migrated", `The database lacks something (${rootMessage(error)}). Run \`drawdown migrate\`.`);
-  }
-  return told("failed", rootMessage(error), error instanceof Error ? error.stack : undefined);
+  const { code, message, detail } = explain(error);
+  return { code, message: scrub(message, []), detail: detail === undefined ? undefined : scrub(detail, []) };
 }
 
-function errorCode(error: unknown): string | undefined {
+function explain(error: unknown): { code: string; message: string; detail?: string | undefined } {
+  if (error instanceof Problem) return { code: "problem", message: error.message };
+  if (error instanceof CommanderError) return { code: "usage", message: error.message };
+  const said = rootMessage(error);
+  const state = outerCode(error) ?? "";
+  if (/^(28...|3D...)$/.test(state)) {
+    return { code: "refused", message: `Postgres refuses the connection: ${said}. Check DATABASE_URL.` };
+  }
+  if (/^(42P01|3F000|42703)$/.test(state)) {
+    return { code: "not_migrated", message: `The database lacks something (${said}). Run \`drawdown migrate\`.` };
+  }
+  if (error instanceof BillingError) {
+    const because = error.cause instanceof Error ? ` (${said})` : "";
+    return { code: error.code, message: [error.publicMessage + because, advice[error.code]].filter(Boolean).join(" ") };
+  }
+  if (/^(ECONN|ENOTFOUND|ETIMEDOUT|EHOSTUNREACH|EAI_AGAIN)/.test(state)) {
+    return { code: "unreachable", message: `A server cannot be reached: ${said}. Check DATABASE_URL and REDIS_URL.` };
+  }
+  return { code: "failed", message: said, detail: error instanceof Error ? error.stack : undefined };
+}
+
+/** What the system (`ECONNREFUSED`) or Postgres (`42P01`) calls the failure, wherever in the chain of causes it stands. */
+function outerCode(error: unknown): string | undefined {
   for (let at = error; at instanceof Error; at = at.cause) {
-    const code =
-      (at as NodeJS.ErrnoException).code ?? (at instanceof AggregateError ? errorCode(at.errors[0]) : undefined);
-    if (typeof code === "string") return code;
+    const { code } = at as NodeJS.ErrnoException;
+    if (typeof code === "string" && /^(E[A-Z_]+|[0-9A-Z]{5})$/.test(code)) return code;
+    if (at instanceof AggregateError) return outerCode(at.errors[0]);
   }
   return undefined;
 }

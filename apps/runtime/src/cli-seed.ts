@@ -4,9 +4,9 @@ import { importPrices, type PriceImport } from "@drawdown/billing";
 import { type Db, postCredit, putVirtualKey, schema } from "@drawdown/db";
 import { inArray } from "drizzle-orm";
 import { print, printJson } from "./cli-output.ts";
-import { withDatabase } from "./cli-stores.ts";
 import { hashSecret } from "./gateway-keys.ts";
 import { Problem } from "./problem.ts";
+import { withDatabase } from "./stores.ts";
 
 /** Fixed ids make a second run find what the first one made. */
 const id = (number: number) => `00000000-0000-4000-8000-${number.toString().padStart(12, "0")}`;

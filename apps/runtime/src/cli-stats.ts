@@ -1,7 +1,7 @@
 /** `drawdown stats`: what the streams look like. What Redis does not tell is shown as unknown, never as zero. */
 import { readStats, type ShardStats, type Stats } from "@drawdown/billing";
 import { print, printJson } from "./cli-output.ts";
-import { withBilling } from "./cli-stores.ts";
+import { withBilling } from "./stores.ts";
 
 export async function statsCommand(options: { json: boolean }): Promise<void> {
   await withBilling(async (billing) => {

@@ -1,8 +1,8 @@
 /** `drawdown trace`: one deduction's way, hop by hop; a hop that was not reached says what can be done. */
 import { type Hop, trace } from "@drawdown/billing";
 import { print, printJson } from "./cli-output.ts";
-import { withBilling } from "./cli-stores.ts";
 import { Problem } from "./problem.ts";
+import { withBilling } from "./stores.ts";
 
 export async function traceCommand(id: string, options: { json: boolean }): Promise<void> {
   await withBilling(async (billing) => {

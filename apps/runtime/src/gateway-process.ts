@@ -1,6 +1,6 @@
 /** `drawdown gateway`: opens the stores, keeps what is remembered true, serves, and stops without losing what is in flight. */
-import { applyCredits, type Billing, BillingError, closeBilling, openBilling } from "@drawdown/billing";
-import { closeDb, connectDb, type Db, listen as listenToPostgres, type VirtualKeyRow } from "@drawdown/db";
+import { applyCredits, BillingError } from "@drawdown/billing";
+import { listen as listenToPostgres, type VirtualKeyRow } from "@drawdown/db";
 import { type Config, readConfig } from "./config.ts";
 import { listen, type Running, runForeground } from "./foreground.ts";
 import { type Gateway, gatewayServer } from "./gateway.ts";
@@ -10,7 +10,8 @@ import { gatewayMetrics } from "./gateway-metrics.ts";
 import { Prices } from "./gateway-prices.ts";
 import { providerConnections } from "./gateway-provider.ts";
 import { stopServer } from "./in-flight.ts";
-import { type Logger, openLog } from "./log.ts";
+import { type Logger, openLog, waitingLog } from "./log.ts";
+import { openStores } from "./stores.ts";
 
 /** Of the ten seconds that a stop may take: answers end by themselves, then they are cut and charged as far as they came. */
 const drainMs = 5_500;
@@ -28,22 +29,14 @@ export async function gatewayCommand(options: { port?: number }): Promise<number
 }
 
 async function startGateway(config: Config, port: number, log: Logger, stopping: AbortSignal): Promise<Running> {
-  const db = connectDb(config.databaseUrl, {
-    applicationName: "drawdown gateway",
-    onConnectionError: (error) => log.warn({ err: error }, "a connection to Postgres broke"),
-  });
-  const billing = await openBilling({
-    ...config.redis,
-    db,
-    numShards: config.numShards,
-    requestTtlMs: config.requestTtlMs,
-  });
+  const onError = waitingLog(log);
+  const stores = await openStores(config, { applicationName: "drawdown gateway", onConnectionError: onError });
+  const { billing, db } = stores;
   const closing = new AbortController();
   const cut = new AbortController();
   const keys = rememberKeys(db);
   const prices = new Prices(db, log);
-  const warn = (error: unknown) => log.warn({ err: error }, "waiting for a store; it is tried again");
-  const listening = keepTrue(config.databaseUrl, keys, prices, closing.signal, warn);
+  const listening = keepTrue(config.databaseUrl, keys, prices, closing.signal, onError);
   await listening.begun;
   const agent = providerConnections(config.upstreamSilenceMs);
   const gateway = gatewayServer({
@@ -56,7 +49,7 @@ async function startGateway(config: Config, port: number, log: Logger, stopping:
     stopping,
     cut: cut.signal,
   });
-  const applying = applyCredits({ billing, databaseUrl: config.databaseUrl, signal: closing.signal, onError: warn });
+  const applying = applyCredits({ billing, databaseUrl: config.databaseUrl, signal: closing.signal, onError });
   const where = { host: config.listenHost, port, what: "the gateway", setting: "GATEWAY_PORT" };
   const address = await listen(gateway.app, where);
   log.info({ address }, "ready");
@@ -65,7 +58,7 @@ async function startGateway(config: Config, port: number, log: Logger, stopping:
       await finish(gateway, cut);
       closing.abort();
       await Promise.all([listening.ended, applying, agent.destroy()]);
-      await closeStores(billing, db);
+      await stores.close();
     },
   };
 }
@@ -105,9 +98,4 @@ function keepTrue(
 
 async function finish(gateway: Gateway, cut: AbortController): Promise<void> {
   await stopServer(gateway.app, gateway.inFlight, { drainMs, cutMs, cut: () => cut.abort(), work: gateway.work });
-}
-
-async function closeStores(billing: Billing, db: Db): Promise<void> {
-  await closeBilling(billing);
-  await closeDb(db);
 }

@@ -42,6 +42,23 @@ export function openLog(name: string, settings: { level: string; secrets: readon
   );
 }
 
+/** The same failure again and again is said once in this time. */
+const sayAgainMs = 10_000;
+
+/** For what fails many times a second while a store is down: each failure is said at once, then every ten seconds. */
+export function waitingLog(log: Logger): (error: unknown) => void {
+  const lastSaidMs = new Map<string, number>();
+  return (error) => {
+    const key = error instanceof Error ? `${error.name} ${(error as NodeJS.ErrnoException).code}` : String(error);
+    const now = performance.now();
+    const said = lastSaidMs.get(key);
+    if (said !== undefined && now - said < sayAgainMs) return;
+    if (lastSaidMs.size > 100) lastSaidMs.clear();
+    lastSaidMs.set(key, now);
+    log.warn({ err: error }, "waiting; it is tried again until it succeeds");
+  };
+}
+
 type DescribedError = { type: string; message: string; code?: string; stack?: string; cause?: DescribedError };
 
 /** What an error is, and nothing of what drivers hang on to it: commands with their arguments, connections, whole requests. */

@@ -2,28 +2,19 @@
  * `drawdown worker`: settles what the streams hold into Postgres, applies credits to Redis, and watches the shards' epochs. It stops when
  * the batch in hand is committed and acked; what it had not begun stays in the streams.
  */
-import {
-  applyCredits,
-  type Billing,
-  BillingError,
-  closeBilling,
-  consume,
-  type Observe,
-  openBilling,
-} from "@drawdown/billing";
-import { closeDb, connectDb, type Db } from "@drawdown/db";
+import { applyCredits, type Billing, BillingError, consume, type Observe } from "@drawdown/billing";
+import type { Db } from "@drawdown/db";
 import Fastify from "fastify";
 import { Counter, collectDefaultMetrics, Registry } from "prom-client";
 import { type Config, readConfig } from "./config.ts";
 import { listen, type Running, runForeground } from "./foreground.ts";
 import { type Health, healthRoutes } from "./health.ts";
 import { type InFlight, stopServer, trackInFlight } from "./in-flight.ts";
-import { type Logger, openLog } from "./log.ts";
+import { type Logger, openLog, waitingLog } from "./log.ts";
+import { openStores } from "./stores.ts";
 import { takeName } from "./worker-name.ts";
 
 const watchEveryMs = 1_000;
-/** The same failure again and again is said once in this time. */
-const sayAgainMs = 10_000;
 
 /** Runs until a signal. Returns the exit code. */
 export async function workerCommand(options: { port?: number }): Promise<number> {
@@ -40,18 +31,10 @@ async function startWorker(
 ): Promise<Running> {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
-  const db = connectDb(config.databaseUrl, {
-    applicationName: "drawdown worker",
-    onConnectionError: (error) => log.warn({ err: error }, "a connection to Postgres broke"),
-  });
-  const billing = await openBilling({
-    ...config.redis,
-    db,
-    numShards: config.numShards,
-    requestTtlMs: config.requestTtlMs,
-    observe: countPoints(registry),
-  });
-  const onError = sayOnce(log);
+  const onError = waitingLog(log);
+  const observe = countPoints(registry);
+  const stores = await openStores(config, { applicationName: "drawdown worker", observe, onConnectionError: onError });
+  const { billing, db } = stores;
   const named =
     config.consumerName === undefined
       ? await takeName(config.databaseUrl, () => {
@@ -75,8 +58,7 @@ async function startWorker(
       await work;
       await named.release();
       if (server) await stopServer(server.app, server.inFlight, { drainMs: 500, cutMs: 0, cut: () => undefined });
-      await closeBilling(billing);
-      await closeDb(db);
+      await stores.close();
     },
   };
 }
@@ -144,19 +126,5 @@ function countPoints(registry: Registry): Observe {
   return (point, detail) => {
     points.inc({ point });
     if (typeof detail?.["entries"] === "number") entries.inc({ point }, detail["entries"]);
-  };
-}
-
-/** A store that is down fails many calls a second: said at once, then every ten seconds. */
-function sayOnce(log: Logger): (error: unknown) => void {
-  const lastSaidMs = new Map<string, number>();
-  return (error) => {
-    const key = error instanceof BillingError ? error.code : String(error);
-    const now = performance.now();
-    const said = lastSaidMs.get(key);
-    if (said !== undefined && now - said < sayAgainMs) return;
-    if (lastSaidMs.size > 100) lastSaidMs.clear();
-    lastSaidMs.set(key, now);
-    log.warn({ err: error }, "waiting; it is tried again until it succeeds");
   };
 }

@@ -5,7 +5,18 @@ import { join } from "node:path";
 import { migrate } from "@drawdown/db";
 import { startPostgres, waitFor } from "@drawdown/local-stack";
 import { afterEach, describe, expect, it } from "vitest";
-import { answers, balanceOf, openStage, post, providerKey, receivedCount, run, type Stage, start } from "./stage.ts";
+import {
+  answers,
+  balanceOf,
+  openStage,
+  post,
+  providerKey,
+  receivedCount,
+  run,
+  type Stage,
+  type Started,
+  start,
+} from "./stage.ts";
 
 let stage: Stage | undefined;
 afterEach(async () => {
@@ -157,6 +168,7 @@ describe("what is down", () => {
   it("6: Postgres down leaves the gateway ready and charging for keys and accounts that it knows; others get 503", async () => {
     const dir = await mkdtemp(join(tmpdir(), "drawdown-test-outage-"));
     let postgres = await startPostgres({ dir });
+    let next: Started | undefined;
     try {
       await migrate(postgres.url);
       stage = await openStage({ LOG_LEVEL: "debug" }, { url: postgres.url, drop: async () => undefined });
@@ -170,7 +182,12 @@ describe("what is down", () => {
       expect((await fetch(`${open.gatewayUrl}/readyz`)).status).toBe(200);
       const unknown = await post(chargesUrl, open.user2.api_key, charge("unknown"));
       expect([unknown.status, unknown.headers.get("retry-after")]).toEqual([503, "1"]);
+      open.worker.signal("SIGTERM");
+      const stopped = open.worker.exited.then(({ code }) => [code, performance.now() - stoppedAtMs < 10_000]);
+      const stoppedAtMs = performance.now();
+      expect(await stopped).toEqual([0, true]);
       postgres = await startPostgres({ dir, port: postgres.port });
+      next = start(["worker"], open.env);
       await expect.poll(async () => (await settledIds(open)).size, { timeout: 30_000 }).toBe(21);
       await expect.poll(async () => (await post(chargesUrl, open.user2.api_key, charge("unknown"))).status).toBe(200);
       const password = new URL(postgres.url).password;
@@ -180,6 +197,8 @@ describe("what is down", () => {
       for (const secret of [...secrets, password, providerKey]) expect(logs).not.toContain(secret);
       for (const line of logs.trim().split("\n")) expect(JSON.parse(line)).toHaveProperty("msg");
     } finally {
+      next?.signal("SIGTERM");
+      await next?.exited;
       await stage?.stop();
       stage = undefined;
       await postgres.stop();
@@ -215,6 +234,21 @@ describe("a start that cannot succeed", () => {
     });
     expect(code).toBe(1);
     expect(stderr).toMatch(/DATABASE_URL[\s\S]*NUM_SHARDS/);
+  });
+
+  it("says that the database is not migrated, and exits 1", async () => {
+    const dir = await mkdtemp(join(tmpdir(), "drawdown-test-empty-"));
+    const postgres = await startPostgres({ dir });
+    try {
+      const env = { DATABASE_URL: postgres.url, REDIS_URL: "redis://127.0.0.1:9" };
+      for (const command of ["seed", "gateway", "worker"]) {
+        const { code, stderr } = await run([command], env);
+        expect([command, code, stderr]).toEqual([command, 1, expect.stringContaining("drawdown migrate")]);
+      }
+    } finally {
+      await postgres.stop();
+      await rm(dir, { recursive: true, force: true });
+    }
   });
 
   it("says which store cannot be reached, and exits 1", async () => {
