@@ -28,15 +28,17 @@ export function balanceKey(shard: number, type: string, ownerId: string): string
   return `balance:{stream:deductions:${shard}}:${type}:${ownerId}`;
 }
 
-/** Matches every account of a shard in a SCAN. */
-export function balancePattern(shard: number): string {
-  return `balance:{stream:deductions:${shard}}:*`;
+/** Matches every account of a shard in a SCAN; without a shard, of all shards in one pass over the keys. */
+export function balancePattern(shard?: number): string {
+  return `balance:{stream:deductions:${shard ?? "*"}}:*`;
 }
 
-/** Reads the owner back out of an account's key. */
-export function ownerOfBalanceKey(key: string): { type: string; ownerId: string } | undefined {
-  const match = /^balance:\{stream:deductions:\d+\}:(user|tenant):(.+)$/.exec(key);
-  return match?.[1] && match[2] ? { type: match[1], ownerId: match[2] } : undefined;
+/** Reads the owner and the shard back out of an account's key. */
+export function ownerOfBalanceKey(
+  key: string,
+): { type: "user" | "tenant"; ownerId: string; shard: number } | undefined {
+  const [, shard, type, ownerId] = /^balance:\{stream:deductions:(\d{1,5})\}:(user|tenant):(.+)$/.exec(key) ?? [];
+  return ownerId && (type === "user" || type === "tenant") ? { type, ownerId, shard: Number(shard) } : undefined;
 }
 
 /** Remembers what a request id of an account was answered. */
@@ -57,4 +59,9 @@ export function provenKey(shard: number): string {
 /** Entries up to the proven mark that are not in the books: a hash of entry id to account id. */
 export function unaccountedKey(shard: number): string {
   return `unaccounted:{stream:deductions:${shard}}`;
+}
+
+/** Remembers that a repair was done, by its operator action: a second try of the same act changes nothing. */
+export function repairKey(shard: number, actionId: string): string {
+  return `repair:{stream:deductions:${shard}}:${actionId}`;
 }

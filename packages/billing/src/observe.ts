@@ -20,7 +20,9 @@ export type ObservePoint =
   | "dead_letter.written" // kept as dead letter, not acked
   | "fence.adopted"
   | "fence.advanced"
-  | "fence.lost";
+  | "fence.lost"
+  | "repair.recorded" // the act is on record, Redis not written yet
+  | "repair.applied"; // Redis is written, the act not closed yet
 
 export type Observe = (point: ObservePoint, detail?: Record<string, unknown>) => void;
 
