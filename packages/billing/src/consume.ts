@@ -127,8 +127,10 @@ async function readLoop(worker: Worker, shards: readonly number[]): Promise<void
         if (batch.length > 0) await insist(worker, () => work(worker, batch));
         return "again";
       },
-      () => {
-        recovering = true;
+      {
+        onFailure: () => {
+          recovering = true;
+        },
       },
     );
   } finally {
@@ -141,10 +143,10 @@ async function readLoop(worker: Worker, shards: readonly number[]): Promise<void
 async function untilStopped(
   worker: Worker,
   step: () => Promise<"again" | "done">,
-  onFailure = () => {},
+  { onFailure = () => {}, atLeastOnce = false } = {},
 ): Promise<void> {
   let delayMs = BACK_OFF_MS.first;
-  while (!worker.signal.aborted) {
+  for (let first = atLeastOnce; first || !worker.signal.aborted; first = false) {
     try {
       if ((await step()) === "done") return;
       delayMs = BACK_OFF_MS.first;
@@ -160,12 +162,16 @@ async function untilStopped(
   }
 }
 
-/** Does what must be done before going on, however long a store is down. Gives up only when told to stop. */
+/**
+ * Does what must be done before going on, however long a store is down. Told to stop, it tries once and leaves the rest
+ * pending: a batch in hand is settled before the worker ends.
+ */
 async function insist(worker: Worker, step: () => Promise<void>): Promise<void> {
-  await untilStopped(worker, async () => {
+  const once = async () => {
     await step();
-    return "done";
-  });
+    return "done" as const;
+  };
+  await untilStopped(worker, once, { atLeastOnce: true });
 }
 
 async function createGroups(reader: RedisClient, shards: readonly number[]): Promise<void> {

@@ -5,6 +5,7 @@
 // books, and a critical alert names the window of possible loss.
 import { openAlert } from "@drawdown/db";
 import type { Billing } from "./billing.ts";
+import { readDurability } from "./durability.ts";
 import { BillingError } from "./errors.ts";
 import { balancePattern, epochKey, ownerOfBalanceKey } from "./keys.ts";
 import { inTransaction, type Query } from "./postgres.ts";
@@ -121,7 +122,7 @@ async function settleShard(billing: Billing, query: Query, shard: number): Promi
   const behind = await accountsBehind(billing, shard);
   const next = (row && row.epoch > (token?.epoch ?? 0n) ? row.epoch : (token?.epoch ?? 0n)) + 1n;
   const kept = token !== undefined && token.epoch >= (row?.epoch ?? 0n);
-  if (kept && behind.length === 0 && (await appendsAlways(billing))) {
+  if (kept && behind.length === 0 && (await readDurability(billing)).append === "always") {
     const moved = await moveToken(billing, shard, token.text, next, replid, token.lostAtMs);
     billing.observe("fence.advanced", { shard, epoch: next });
     return await record(query, shard, moved);
@@ -207,20 +208,4 @@ async function filterBehind(billing: Billing, keys: string[]): Promise<string[]>
   const rows = await billing.query<{ owner_id: string; last_seq: string | null }>(sql, [owners]);
   const lastSeqs = new Map(rows.map((row) => [row.owner_id, BigInt(row.last_seq ?? 0)]));
   return keys.filter((_, i) => BigInt(seqs[i] ?? "0") < (lastSeqs.get(owners[i] ?? "") ?? 0n));
-}
-
-/** Whether everything answered is on disk. A server that does not tell is taken not to. */
-async function appendsAlways(billing: Billing): Promise<boolean> {
-  try {
-    for (const server of redisServers(billing.redis)) {
-      const config = await server.config("GET", "append*");
-      const settings = new Map<string, string>();
-      const flat = Array.isArray(config) ? config.map(String) : [];
-      for (let i = 0; i + 1 < flat.length; i += 2) settings.set(flat[i] ?? "", flat[i + 1] ?? "");
-      if (settings.get("appendonly") !== "yes" || settings.get("appendfsync") !== "always") return false;
-    }
-    return true;
-  } catch {
-    return false;
-  }
 }

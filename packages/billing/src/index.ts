@@ -21,6 +21,7 @@ export {
 export { type ConsumeOptions, type ConsumeSettings, consume, defaultConsumeSettings } from "./consume.ts";
 export { type ApplyCreditsOptions, applyCredit, applyCredits, type CreditOutcome, catchUpCredits } from "./credit.ts";
 export { decodeRaw, encodeRaw } from "./dead-letters.ts";
+export { type Append, type Durability, readDurability } from "./durability.ts";
 export { BillingError, type BillingErrorCode, type BillingErrorOptions } from "./errors.ts";
 export { GROUP, shardOf, shardOfStream, streamKey } from "./keys.ts";
 export { loadAccount } from "./load.ts";

@@ -27,7 +27,11 @@ export async function settle(billing: Billing, entries: readonly Entry[], consum
     await settlePart(billing, first, consumer, outcomes);
     rest = repeated;
   }
-  return entries.map((entry) => outcomes.get(entry) ?? { outcome: "already" });
+  return entries.map((entry) => {
+    const outcome = outcomes.get(entry);
+    if (!outcome) throw new TypeError(`entry ${entry.entryId} was settled without an outcome`);
+    return outcome;
+  });
 }
 
 function splitRepeatedIds(entries: readonly Entry[]): [Entry[], Entry[]] {
