@@ -4,7 +4,7 @@
  * the moment of the import on, so that what an older call cost can still be explained; only rows that were to begin in the future are
  * replaced. Rows of any other source are the operator's own and are neither read as list prices nor touched.
  */
-import { type Db, modelPrice, provider } from "@drawdown/db";
+import { type Db, modelPrice, provider as providers } from "@drawdown/db";
 import { inArray, sql } from "drizzle-orm";
 import { fromBooks } from "./postgres.ts";
 import { isImported } from "./price-list.ts";
@@ -78,7 +78,7 @@ export async function importPrices(db: Db, options: { now?: Date } = {}): Promis
       if (remove.length > 0) await tx.delete(modelPrice).where(inArray(modelPrice.id, remove));
       for (let start = 0; start < insert.length; start += ROWS_PER_INSERT)
         await tx.insert(modelPrice).values(insert.slice(start, start + ROWS_PER_INSERT));
-      const added = await tx.insert(provider).values(reachableProviders).onConflictDoNothing().returning();
+      const added = await tx.insert(providers).values(reachableProviders).onConflictDoNothing().returning();
       return { ...result, rowsAdded: insert.length, rowsRemoved: remove.length, providersAdded: added.length };
     }),
   );
@@ -115,7 +115,7 @@ function changesOf(model: ListedModel, rows: readonly StoredRow[], now: Date): C
 /** The stored rows that begin at one moment are one price, as in the source; oldest first. */
 function datedRows(rows: readonly StoredRow[]): { validFrom: Date; terms: StoredRow[] }[] {
   const byMoment = Map.groupBy(rows, ({ validFrom }) => validFrom.getTime());
-  return [...byMoment].sort(([a], [b]) => a - b).map(([moment, terms]) => ({ validFrom: new Date(moment), terms }));
+  return [...byMoment].toSorted(([a], [b]) => a - b).map(([moment, terms]) => ({ validFrom: new Date(moment), terms }));
 }
 
 function newRows(model: ListedModel, { validFrom, terms }: DatedTerms, taken: ReadonlySet<string>): NewRow[] {
@@ -154,7 +154,7 @@ function keyOf({ provider, model }: { provider: string; model: string }): string
  * Where the providers with an OpenAI- or Anthropic-shaped API are, so that a key in the environment is all that is missing. A base
  * without a path stands for its `/v1`. What the operator has entered under the same name stays.
  */
-export const reachableProviders: (typeof provider.$inferInsert)[] = [
+export const reachableProviders: (typeof providers.$inferInsert)[] = [
   { name: "anthropic", shape: "anthropic", baseUrl: "https://api.anthropic.com", apiKeyEnv: "ANTHROPIC_API_KEY" },
   { name: "openai", shape: "openai", baseUrl: "https://api.openai.com", apiKeyEnv: "OPENAI_API_KEY" },
   {

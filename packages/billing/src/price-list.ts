@@ -112,7 +112,7 @@ export function listPrices(list: PriceList, query: Omit<PriceQuery, "provider" |
       const found = resolveAt(list, provider, model, query);
       if (found) resolved.push(found);
     }
-  return resolved.sort((a, b) => compare(a.provider, b.provider) || compare(a.price.model, b.price.model));
+  return resolved.toSorted((a, b) => compare(a.provider, b.provider) || compare(a.price.model, b.price.model));
 }
 
 function resolveAt(
@@ -227,7 +227,7 @@ function readPrice(row: PriceRow): Price {
     currency: row.currency.toUpperCase(),
     priceModel: row.priceModel,
     rates,
-    tiers: tiers.sort((a, b) => a.aboveInputTokens - b.aboveInputTokens),
+    tiers: tiers.toSorted((a, b) => a.aboveInputTokens - b.aboveInputTokens),
     validFrom: row.validFrom,
     source: row.source,
   };

@@ -74,7 +74,7 @@ function datedTerms(info: ModelInfo): DatedTerms[] {
     constraint?.type === "start_date" ? [new Date(constraint.start_date)] : [],
   );
   const dated: DatedTerms[] = [];
-  for (const validFrom of [beginning, ...starts.sort((a, b) => a.getTime() - b.getTime())]) {
+  for (const validFrom of [beginning, ...starts.toSorted((a, b) => a.getTime() - b.getTime())]) {
     const terms = termsAt(info, entries, validFrom);
     const previous = dated.at(-1);
     if (previous && sameTerms(previous.terms, terms)) continue;
@@ -153,7 +153,7 @@ function readTerms(info: ModelInfo, prices: ModelPrice): Terms {
     outputPrice: base.output_price ?? formatPrice(0n),
     requestPrice,
     detailPrices: Object.keys(detailPrices).length > 0 ? detailPrices : null,
-    tiers: tiers.size > 0 ? [...tiers.values()].sort((a, b) => a.above_input_tokens - b.above_input_tokens) : null,
+    tiers: tiers.size > 0 ? [...tiers.values()].toSorted((a, b) => a.above_input_tokens - b.above_input_tokens) : null,
   };
 }
 
@@ -211,7 +211,8 @@ function holdsAt({ windowStart, windowEnd }: Hours, time: string): boolean {
 
 /** Whether two prices say the same, whatever the order of their rows. Rows of the table may be given too. */
 export function sameTerms(a: readonly Terms[], b: readonly Terms[]): boolean {
-  const text = (all: readonly Terms[]): string => canonicalText(all.map((one) => canonicalText(termsOf(one))).sort());
+  const text = (all: readonly Terms[]): string =>
+    canonicalText(all.map((one) => canonicalText(termsOf(one))).toSorted());
   return text(a) === text(b);
 }
 
@@ -223,7 +224,7 @@ function termsOf(row: Terms): unknown[] {
 export function canonicalText(value: unknown): string {
   return JSON.stringify(value, (_, inner: unknown) =>
     typeof inner === "object" && inner !== null && !Array.isArray(inner)
-      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
+      ? Object.fromEntries(Object.entries(inner).toSorted(([a], [b]) => (a < b ? -1 : 1)))
       : inner,
   );
 }
