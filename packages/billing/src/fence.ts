@@ -20,7 +20,8 @@ const BACK = ["ready", "+node"];
 
 /** `epoch:replid:lostAtMs`; the last is the time of the last loss (0 for none), from which request ids may be forgotten. */
 type Token = { text: string; epoch: bigint; replid: string; lostAtMs: number };
-type ShardState = { token: Token | undefined; replid: string };
+/** `promoted`: the server took over from the one the token was written on. What it had not received by then is lost. */
+type ShardState = { token: Token | undefined; replid: string; promoted: boolean };
 type Row = { epoch: bigint; replid: string; seenAt: Date };
 
 export class Fence {
@@ -121,7 +122,7 @@ async function settleShard(billing: Billing, query: Query, shard: number): Promi
 
   const behind = await accountsBehind(billing, shard);
   const next = (row && row.epoch > (token?.epoch ?? 0n) ? row.epoch : (token?.epoch ?? 0n)) + 1n;
-  const kept = token !== undefined && token.epoch >= (row?.epoch ?? 0n);
+  const kept = token !== undefined && !state.promoted && token.epoch >= (row?.epoch ?? 0n);
   if (kept && behind.length === 0 && (await readDurability(billing)).append === "always") {
     const moved = await moveToken(billing, shard, token.text, next, replid, token.lostAtMs);
     billing.observe("fence.advanced", { shard, epoch: next });
@@ -158,20 +159,20 @@ async function moveToken(
 ): Promise<Token> {
   const text = `${epoch}:${replid}:${lostAtMs}`;
   const reply = replyArray(await runScript(billing.redis, script, [epochKey(shard)], [expected, text]));
-  if (reply[2] !== "1") throw new BillingError("fenced", "The balance store changed while it was being checked.");
+  if (reply[3] !== "1") throw new BillingError("fenced", "The balance store changed while it was being checked.");
   return { text, epoch, replid, lostAtMs };
 }
 
 async function readShard(billing: Billing, shard: number): Promise<ShardState> {
-  const [text = "", replid = ""] = replyArray(await runScript(billing.redis, script, [epochKey(shard)], [])).map(
-    replyText,
-  );
+  const [text = "", replid = "", previous = ""] = replyArray(
+    await runScript(billing.redis, script, [epochKey(shard)], []),
+  ).map(replyText);
   const [epoch, writtenOn, lostAt] = text.split(":");
   const token =
     text === ""
       ? undefined
       : { text, epoch: BigInt(epoch ?? "0"), replid: writtenOn ?? "", lostAtMs: Number(lostAt ?? 0) };
-  return { token, replid };
+  return { token, replid, promoted: token !== undefined && token.replid !== replid && token.replid === previous };
 }
 
 async function readRows(query: Query): Promise<Map<number, Row>> {

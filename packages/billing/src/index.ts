@@ -24,6 +24,17 @@ export { decodeRaw, encodeRaw } from "./dead-letters.ts";
 export { type Append, type Durability, readDurability } from "./durability.ts";
 export { BillingError, type BillingErrorCode, type BillingErrorOptions } from "./errors.ts";
 export { GROUP, shardOf, shardOfStream, streamKey } from "./keys.ts";
+export {
+  countDeadLetters,
+  type DeadLetter,
+  discardLetters,
+  type LetterActResult,
+  type LetterEvent,
+  type LetterFilters,
+  type LetterState,
+  listDeadLetters,
+  restoreLetters,
+} from "./letters.ts";
 export { loadAccount } from "./load.ts";
 export {
   formatPrice,
@@ -36,6 +47,23 @@ export {
   TOTAL_CREDITS_LIMIT_NANOS,
 } from "./money.ts";
 export { type Observe, type ObservePoint, unobserved } from "./observe.ts";
+export { type CleanedShard, type CleanedShards, previewCleanup, startCleanup } from "./operation-cleanup.ts";
+export { controlOperation, type RunOutcome, resumeOperations, runOperation, type Wish } from "./operation-run.ts";
+export {
+  type Act,
+  type ItemOutcome,
+  listItems,
+  listOperations,
+  OPERATION_JOB,
+  type Operation,
+  type OperationCounts,
+  type OperationFilters,
+  type OperationItem,
+  type OperationState,
+  readOperation,
+  recordAct,
+} from "./operations.ts";
+export { type EntryFilters, listPending, type PendingEntry, type PendingFilters } from "./pending.ts";
 export { type Cost, costOf, type Explanation, type Price, type PriceModel, type RateKind } from "./price.ts";
 export { DEFAULT_MAX_OUTPUT_TOKENS, type UpperEstimate, upperEstimate } from "./price-estimate.ts";
 export { importPrices, type PriceImport } from "./price-import.ts";
@@ -50,6 +78,16 @@ export {
   resolvePrice,
 } from "./price-list.ts";
 export { type Proof, proveAll, proveShard, readMark } from "./proven.ts";
+export { type Refund, type RefundOutcome, refund } from "./refund.ts";
+export { startReplay } from "./replay.ts";
+export {
+  type PlannedTarget,
+  planReplay,
+  type ReplayPlan,
+  type ReplaySelection,
+  type ReplayTarget,
+  type TargetClass,
+} from "./replay-plan.ts";
 export { readStandings, readStandingsOf, type Standing, type StandingEntry } from "./standing.ts";
 export { readStats, type ShardStats, type Stats } from "./stats.ts";
 export {
@@ -65,4 +103,5 @@ export {
   type UsageSource,
 } from "./stream.ts";
 export { type Hop, type Trace, trace } from "./trace.ts";
+export { listUnaccounted } from "./unaccounted.ts";
 export { readUsage, type Usage } from "./usage.ts";

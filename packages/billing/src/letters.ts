@@ -135,12 +135,7 @@ export async function restoreLetters(billing: Billing, ids: readonly string[], a
 
 type Move = { act: "discard" | "restore"; from: LetterState; to: LetterState };
 
-async function moveLetters(
-  billing: Billing,
-  ids: readonly string[],
-  act: Act,
-  move: Move,
-): Promise<LetterActResult> {
+async function moveLetters(billing: Billing, ids: readonly string[], act: Act, move: Move): Promise<LetterActResult> {
   checkAct(act);
   const wanted = [...new Set(ids)].filter((id) => /^\d{1,18}$/.test(id));
   const id = act.id ?? randomUUID();
@@ -159,19 +154,30 @@ async function moveLetters(
       missing: ids.filter((one) => !known.has(one)),
     };
     if (result.changed.length === 0) return { operationId: null, ...result };
-    await query(
-      `UPDATE data.dead_letter SET state = $2, history = history || $3::jsonb WHERE id = ANY($1::bigint[])`,
-      [result.changed, move.to, JSON.stringify([letterEvent({ ...act, id }, { act: move.act })])],
-    );
+    await query(`UPDATE data.dead_letter SET state = $2, history = history || $3::jsonb WHERE id = ANY($1::bigint[])`, [
+      result.changed,
+      move.to,
+      JSON.stringify([letterEvent({ ...act, id }, { act: move.act })]),
+    ]);
     const { length: applied } = result.changed;
-    await recordAct(query, { ...act, id }, {
-      action: move.act,
-      targets: ids,
-      counts: { targets: ids.length, applied, already: result.already.length, failed: ids.length - applied - result.already.length, left: 0 },
-      before: { state: move.from },
-      after: { state: move.to },
-      result,
-    });
+    await recordAct(
+      query,
+      { ...act, id },
+      {
+        action: move.act,
+        targets: ids,
+        counts: {
+          targets: ids.length,
+          applied,
+          already: result.already.length,
+          failed: ids.length - applied - result.already.length,
+          left: 0,
+        },
+        before: { state: move.from },
+        after: { state: move.to },
+        result,
+      },
+    );
     return { operationId: id, ...result };
   });
 }

@@ -18,6 +18,9 @@ export type ObservePoint =
   | "consume.claimed"
   | "consume.waiting" // a store is down or refuses; the batch is kept
   | "dead_letter.written" // kept as dead letter, not acked
+  | "replay.gathered" // a step of targets at hand, dead consumers' entries taken over, nothing settled yet
+  | "replay.settled" // committed; neither acked nor noted with the act
+  | "operation.recorded" // a step of an act is noted
   | "fence.adopted"
   | "fence.advanced"
   | "fence.lost"

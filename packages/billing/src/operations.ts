@@ -51,6 +51,33 @@ export type OperationItem = {
   finishedAt: Date | null;
 };
 
+/** The act as its executor knows it. */
+export type Run = {
+  act: Required<Act>;
+  /** The name under which it settles and holds entries. */
+  consumer: string;
+};
+
+export type StepItem = { n: number; target: unknown };
+
+/** `held`: nothing was done, it may be looked at again. */
+export type StepOutcome = { n: number; outcome: ItemOutcome | "held"; detail: Record<string, unknown> | null };
+
+export type Step = {
+  outcomes: StepOutcome[];
+  /** Runs in the transaction that writes the outcomes, for those that had none before. */
+  record?: (query: Query, recorded: ReadonlySet<number>) => Promise<void>;
+};
+
+/** How one kind of act is executed. */
+export type Performer = {
+  /** Targets a step. Between two steps the act can be paused or aborted. */
+  step: number;
+  perform(billing: Billing, run: Run, items: readonly StepItem[]): Promise<Step>;
+  /** After the last target, or an abort: what is to be cleared up, and what else the result says. Runs again after a crash. */
+  conclude(billing: Billing, run: Run): Promise<{ result?: Record<string, unknown>; after?: unknown }>;
+};
+
 /** More targets than these are refused, so that an act stays one that a person can look through. */
 export const MAX_TARGETS = 100_000;
 

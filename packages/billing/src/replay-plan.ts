@@ -1,8 +1,8 @@
 // What a replay would do, target by target: the dry run, and the frozen set of the act. Nothing is changed here, and what is
 // said here guards nothing: the SQL that settles is the guard, whatever happened since.
 import type { Billing } from "./billing.ts";
-import { BillingError } from "./errors.ts";
 import { decodeRaw } from "./dead-letters.ts";
+import { BillingError } from "./errors.ts";
 import { shardOfStream, streamKey } from "./keys.ts";
 import { type LetterFilters, letterCondition } from "./letters.ts";
 import { formatUnits } from "./money.ts";

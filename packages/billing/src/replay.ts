@@ -7,12 +7,19 @@ import { readConsumers } from "./claim.ts";
 import { keepDeadLetter } from "./dead-letters.ts";
 import { GROUP, streamKey } from "./keys.ts";
 import { type LetterEvent, letterEvent } from "./letters.ts";
-import type { Performer, Run, StepItem, StepOutcome } from "./operation-run.ts";
-import { startOperation, type Act } from "./operations.ts";
+import { type Act, type Performer, type Run, type StepItem, type StepOutcome, startOperation } from "./operations.ts";
 import { isLive, LIVE_MS, readEntries, readEntry, readHoldings, removeEmptyConsumer, takeOver } from "./pending.ts";
 import type { Query } from "./postgres.ts";
 import { proveShard } from "./proven.ts";
-import { findBookedIds, type LetterRow, planReplay, type ReplayPlan, type ReplaySelection, type ReplayTarget, readLetter } from "./replay-plan.ts";
+import {
+  findBookedIds,
+  type LetterRow,
+  planReplay,
+  type ReplayPlan,
+  type ReplaySelection,
+  type ReplayTarget,
+  readLetter,
+} from "./replay-plan.ts";
 import { settle } from "./settle.ts";
 import type { Entry, RawEntry } from "./stream.ts";
 
@@ -42,9 +49,9 @@ type Work = {
   entry?: Entry;
   outcome?: StepOutcome["outcome"];
   failure?: Failure;
-  /** The letter's line in its history is written with the outcome. */
-  letter?: boolean;
-  /** Must be acked: it is pending, and not under a live consumer's name. */
+  /** The letter's state before. */
+  letter?: "open" | "replayed";
+  /** To be acked: it is pending, and under no live consumer's name. */
   pending?: boolean;
 };
 
@@ -77,7 +84,7 @@ async function gather(billing: Billing, run: Run, work: readonly Work[]): Promis
   );
   for (const [shard, inShard] of byShard) {
     await gatherEntries(billing, shard, inShard);
-    const pending = inShard.filter(({ target, outcome }) => target.kind === "pending" && outcome === undefined);
+    const pending = inShard.filter(({ target }) => target.kind === "pending");
     if (pending.length > 0) await gatherPending(billing, run, shard, pending);
   }
   await gatherLetters(
@@ -121,16 +128,19 @@ async function gatherPending(billing: Billing, run: Run, shard: number, work: re
     if (!holding) return; // acked since: by a worker that settled it, or by an older one that did not
     one.raw = { ...(one.raw as RawEntry), deliveryCount: holding.deliveries };
     const mine = holding.consumer === run.consumer;
-    if (!mine && isLive(consumers, holding.consumer)) one.outcome = "held";
-    else {
-      one.pending = true;
-      if (!mine && one.raw.fields.length > 0) claimable.push(one);
-    }
+    const held = !mine && isLive(consumers, holding.consumer);
+    if (held) one.outcome ??= "held";
+    else one.pending = true;
+    // What is gone from the stream cannot be claimed: claiming it would only drop it from the list.
+    if (!held && !mine && one.raw.fields.length > 0) claimable.push(one);
   });
   const ids = claimable.map(({ target }) => target.entry_id);
   const claimed = new Set((await takeOver(billing, shard, run.consumer, ids, LIVE_MS)).map(({ entryId }) => entryId));
-  for (const one of claimable) if (!claimed.has(one.target.entry_id)) one.outcome = "held"; // another was quicker
-  billing.observe("replay.claimed", { shard, entries: claimed.size });
+  for (const one of claimable) {
+    if (claimed.has(one.target.entry_id)) continue;
+    one.outcome = "held"; // another was quicker
+    one.pending = false;
+  }
 }
 
 async function gatherLetters(billing: Billing, work: readonly Work[]): Promise<void> {
@@ -143,13 +153,12 @@ async function gatherLetters(billing: Billing, work: readonly Work[]): Promise<v
   for (const one of work) {
     const row = letters.get(one.target.dead_letter_id ?? "");
     if (!row) one.failure = { errorClass: "gone", message: "the dead letter is gone", database: false };
-    else if (row.state === "replayed") one.outcome = "already";
     else if (row.state === "discarded")
       one.failure = { errorClass: "discarded", message: "discarded since: restore it first", database: false };
     else {
       const { raw, unreadable } = readLetter(row);
       one.raw = raw;
-      one.letter = true;
+      one.letter = row.state;
       if (unreadable) one.failure = { ...unreadable, database: false };
     }
   }
@@ -199,18 +208,19 @@ async function keepFailures(billing: Billing, work: readonly Work[]): Promise<vo
   const booksAtFault = work.length >= STEP && byDatabase > work.length * POISON_RATE;
   for (const one of work) {
     const { failure, raw, target } = one;
-    if (!failure || !raw || target.kind === "dead_letter") continue;
+    // Nothing is left to keep of an entry that is neither in the stream nor in the group's list.
+    if (!failure || !raw || target.kind === "dead_letter" || (raw.fields.length === 0 && !one.pending)) continue;
     if (failure.database && booksAtFault) one.pending = false;
     else await keepDeadLetter(billing, raw, { ...failure, attempts: 1 });
   }
 }
 
 async function ackSettled(billing: Billing, work: readonly Work[]): Promise<void> {
-  const done = work.filter(({ pending, outcome, failure }) => pending && (outcome !== undefined || failure) && outcome !== "held");
+  const done = work.filter(
+    ({ pending, outcome, failure }) => pending && (outcome !== undefined || failure) && outcome !== "held",
+  );
   for (const [shard, entries] of Map.groupBy(done, ({ target }) => target.shard))
-    await billing.ask((redis) =>
-      redis.xack(streamKey(shard), GROUP, ...entries.map(({ target }) => target.entry_id)),
-    );
+    await billing.ask((redis) => redis.xack(streamKey(shard), GROUP, ...entries.map(({ target }) => target.entry_id)));
 }
 
 function outcomeOf({ n, outcome, failure }: Work): StepOutcome {
@@ -221,14 +231,15 @@ function outcomeOf({ n, outcome, failure }: Work): StepOutcome {
 /** In the transaction of the outcomes: each letter's history, its next attempt, and its end. */
 async function noteLetters(query: Query, run: Run, work: readonly Work[]): Promise<void> {
   for (const { letter, target, outcome, failure } of work) {
-    if (!letter) continue;
+    // Closed before: by another way, or by this act in a run that crashed before it was noted.
+    if (!letter || (letter === "replayed" && outcome !== "applied")) continue;
     const event = (more: Pick<LetterEvent, "outcome" | "error_class" | "error_message">) =>
       JSON.stringify([letterEvent(run.act, { act: "replay", ...more })]);
     if (failure) {
       const line = event({ outcome: "failed", error_class: failure.errorClass, error_message: failure.message });
       await query(
         `UPDATE data.dead_letter SET attempts = attempts + 1, last_attempt_at = now(), error_class = $2, error_message = $3,
-            history = history || $4::jsonb WHERE id = $1`,
+            history = history || $4::jsonb WHERE id = $1 AND state <> 'replayed'`,
         [target.dead_letter_id, failure.errorClass, failure.message, line],
       );
     } else if (outcome === "applied" || outcome === "already") {
@@ -239,16 +250,20 @@ async function noteLetters(query: Query, run: Run, work: readonly Work[]): Promi
 }
 
 /** What is settled is no longer unaccounted; and the name under which entries were taken over goes. */
-async function conclude(billing: Billing, run: Run): Promise<Record<string, unknown>> {
-  const shards = await billing.query<{ shard: number; pending: boolean }>(
-    `SELECT (target->>'shard')::int AS shard, bool_or(target->>'kind' = 'pending') AS pending
+async function conclude(billing: Billing, run: Run) {
+  const shards = await billing.query<{ shard: number; pending: boolean; settled: string; others: string }>(
+    `SELECT (target->>'shard')::int AS shard, bool_or(target->>'kind' = 'pending') AS pending,
+            count(*) FILTER (WHERE outcome <> 'failed') AS settled, count(*) FILTER (WHERE outcome IS NULL OR outcome = 'failed') AS others
        FROM data.operation_item WHERE operation_id = $1 GROUP BY 1 ORDER BY 1`,
     [run.act.id],
   );
-  for (const { shard, pending } of shards) {
-    if (shard < 0 || shard >= billing.numShards) continue;
+  const after = { already_applied: 0, not_applied: 0 };
+  for (const { shard, pending, settled, others } of shards) {
+    after.already_applied += Number(settled);
+    after.not_applied += Number(others);
+    if (shard < 0 || shard >= billing.numShards) continue; // a letter whose stream cannot be told
     if (pending) await removeEmptyConsumer(billing, shard, run.consumer);
     await proveShard(billing, shard);
   }
-  return {};
+  return { after };
 }

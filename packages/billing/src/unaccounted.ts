@@ -48,8 +48,7 @@ async function* judgedPages(billing: Billing, shard: number): AsyncGenerator<Sta
   // The mark first: what a pass moves into the set meanwhile is then seen twice, and never missed.
   const mark = await readMark(billing, shard);
   const ids = [...(await readUnaccountedIds(billing, shard)).keys()].toSorted((a, b) => (isLater(a, b) ? 1 : -1));
-  for (let at = 0; at < ids.length; at += PAGE)
-    yield await readStandingsOf(billing, shard, ids.slice(at, at + PAGE));
+  for (let at = 0; at < ids.length; at += PAGE) yield await readStandingsOf(billing, shard, ids.slice(at, at + PAGE));
   const lastDelivered = await readLastDelivered(billing, shard);
   for (let from = mark; isLater(lastDelivered, from); ) {
     const page = await readStandings(billing, shard, `(${from}`, lastDelivered, PAGE);
