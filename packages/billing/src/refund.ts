@@ -1,0 +1,119 @@
+// Giving a charge back: a credit of category refund whose reference names the deduction. Refunds of an account wait for each
+// other at its row, so that together they never give back more than was charged.
+import { randomUUID } from "node:crypto";
+import type { Billing } from "./billing.ts";
+import { BillingError } from "./errors.ts";
+import { formatUnits, parseUnits } from "./money.ts";
+import { type Act, checkAct, recordAct } from "./operations.ts";
+import { inTransaction, isTransient, type Query } from "./postgres.ts";
+
+/** A refund as it is on record. */
+export type Refund = {
+  operationId: string;
+  deductionId: string;
+  accountId: string;
+  currency: string;
+  amountNanos: bigint;
+  chargedNanos: bigint;
+  /** In total, this one included. */
+  refundedNanos: bigint;
+  auditId: string;
+};
+
+export type RefundOutcome =
+  | ({ outcome: "refunded" | "repeated" } & Refund)
+  /** No deduction of this id is in the books: unknown, or not settled yet (replay comes before refund). */
+  | { outcome: "not_settled" }
+  | { outcome: "exceeds"; chargedNanos: bigint; refundedNanos: bigint; requestedNanos: bigint };
+
+const MAX_TRANSIENT = 10;
+
+/**
+ * Refunds a settled deduction, by default all that is left of it. With `act.id` given, the same refund asked for again answers
+ * the first. Throws `invalid_amount` below a nano, `invalid_request` without a reason, `postgres_unavailable`.
+ */
+export async function refund(
+  billing: Pick<Billing, "db">,
+  deductionId: string,
+  act: Act,
+  amountNanos?: bigint,
+): Promise<RefundOutcome> {
+  checkAct(act);
+  if (amountNanos !== undefined && amountNanos <= 0n)
+    throw new BillingError("invalid_amount", "A refund is more than zero.");
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await inTransaction(billing.db, "BEGIN", (query) => refundOnce(query, deductionId, act, amountNanos));
+    } catch (error) {
+      if (!isTransient(error) || attempt === MAX_TRANSIENT) throw error;
+    }
+  }
+}
+
+type Charged = { id: string; account_id: string; currency: string; cost: string };
+
+async function refundOnce(
+  query: Query,
+  deductionId: string,
+  act: Act,
+  amountNanos: bigint | undefined,
+): Promise<RefundOutcome> {
+  const [charged] = await query<Charged>(
+    "SELECT id, account_id, currency, cost FROM data.usage_log WHERE deduction_id = $1 AND settled_at IS NOT NULL",
+    [deductionId],
+  );
+  if (!charged) return { outcome: "not_settled" };
+  const [before] = await query<{ balance: string; total_credits: string }>(
+    "SELECT balance, total_credits FROM data.account_balance WHERE id = $1 FOR NO KEY UPDATE",
+    [charged.account_id],
+  );
+  const id = act.id ?? randomUUID();
+  const chargedNanos = parseUnits(charged.cost);
+  const earlier = await readRefunds(query, charged.account_id, deductionId);
+  const refundedNanos = earlier.reduce((sum, { amount }) => sum + parseUnits(amount), 0n);
+  const known = {
+    operationId: id,
+    deductionId,
+    accountId: charged.account_id,
+    currency: charged.currency,
+    chargedNanos,
+  };
+  const same = earlier.find(({ reference }) => reference === referenceOf(deductionId, id));
+  if (same)
+    return { outcome: "repeated", ...known, amountNanos: parseUnits(same.amount), refundedNanos, auditId: same.id };
+  const leftNanos = chargedNanos - refundedNanos;
+  const requestedNanos = amountNanos ?? leftNanos;
+  if (requestedNanos > leftNanos || requestedNanos === 0n)
+    return { outcome: "exceeds", chargedNanos, refundedNanos, requestedNanos };
+  const [credit] = await query<{ id: string }>("SELECT id FROM data.post_credit($1, $2, 'refund', $3, $4, $5)", [
+    charged.account_id,
+    formatUnits(requestedNanos),
+    referenceOf(deductionId, id),
+    act.reason,
+    act.actor,
+  ]);
+  if (!credit) throw new Error("data.post_credit returned no row");
+  const [after] = await query("SELECT balance, total_credits FROM data.account_balance WHERE id = $1", [
+    charged.account_id,
+  ]);
+  const result = { deduction_id: deductionId, amount: formatUnits(requestedNanos), audit_id: credit.id };
+  const counts = { targets: 1, applied: 1, already: 0, failed: 0, left: 0 };
+  await recordAct(query, { ...act, id }, { action: "refund", targets: [deductionId], counts, before, after, result });
+  const total = refundedNanos + requestedNanos;
+  return { outcome: "refunded", ...known, amountNanos: requestedNanos, refundedNanos: total, auditId: credit.id };
+}
+
+/** Every refund of a deduction has a reference of its own, that begins with the deduction's id. */
+function referenceOf(deductionId: string, operationId: string): string {
+  return `refund:${deductionId}:${operationId}`;
+}
+
+/** By account, whose credits are indexed; a prefix of the reference could not use its index in every collation. */
+async function readRefunds(query: Query, accountId: string, deductionId: string) {
+  return await query<{ id: string; amount: string; reference: string }>(
+    `SELECT id, amount, reference FROM data.account_balance_audit
+      WHERE account_id = $1 AND credits_version IS NOT NULL AND audit_category = 'refund'
+        AND starts_with(reference, $2) AND length(reference) = length($2) + length($3)`,
+    [accountId, referenceOf(deductionId, ""), randomUUID()], // a deduction's id may begin another's
+  );
+}
