@@ -163,12 +163,12 @@ describe("drawdown migrate", () => {
 });
 
 describe("the command line", () => {
-  it("starts each command in about a second", async () => {
+  it("starts each command in a second or two at most", async () => {
     const id = seeded.keys[0]?.account_balance_id ?? "";
     for (const args of [["--help"], ["balance", id, "--json"], ["stats", "--json"], ["trace", "nothing-known"]]) {
       // The best of three: what the command itself takes, not what a busy machine adds.
       const runs = [await run(args, env), await run(args, env), await run(args, env)];
-      expect({ args, fast: Math.min(...runs.map(({ afterMs }) => afterMs)) < 1_500 }).toEqual({ args, fast: true });
+      expect({ args, fast: Math.min(...runs.map(({ afterMs }) => afterMs)) < 2_000 }).toEqual({ args, fast: true });
     }
   });
 

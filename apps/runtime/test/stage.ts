@@ -23,14 +23,16 @@ export type Started = {
 /** Runs `drawdown <args>` in a process group of its own. */
 export function start(args: readonly string[], env: Record<string, string>, nodeArgs: readonly string[] = []): Started {
   const startedAt = performance.now();
+  // As the launcher's shadow it ends when this process ends: an interrupted test run leaves nothing behind.
+  const shadow = nodeArgs.length === 0;
   const child = spawn(process.execPath, [...nodeArgs, bin, ...args], {
-    env: { PATH: process.env["PATH"], HOME: process.env["HOME"], ...env },
-    stdio: ["ignore", "pipe", "pipe"],
+    env: { PATH: process.env["PATH"], HOME: process.env["HOME"], ...(shadow ? { DRAWDOWN_SHADOW: "1" } : {}), ...env },
+    stdio: ["ignore", "pipe", "pipe", ...(shadow ? (["ipc"] as const) : [])],
     detached: true,
   });
   let [stdout, stderr] = ["", ""];
-  child.stdout.on("data", (bytes) => (stdout += bytes));
-  child.stderr.on("data", (bytes) => (stderr += bytes));
+  child.stdout?.on("data", (bytes) => (stdout += bytes));
+  child.stderr?.on("data", (bytes) => (stderr += bytes));
   const exited = new Promise<Exit>((resolve) => {
     child.on("close", (code, signal) => resolve({ code, signal, afterMs: performance.now() - startedAt }));
   });
