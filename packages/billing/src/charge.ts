@@ -330,7 +330,7 @@ function readReason(text: string): Refusal["reason"] {
 }
 
 /** `deduction_id cost before after seq`, as charge.lua remembers an answer. */
-export function readRemembered(text: string): Deduction {
+function readRemembered(text: string): Deduction {
   const [deductionId = "", cost = "", before = "", after = "", seq = ""] = text.split(" ");
   return {
     deductionId,

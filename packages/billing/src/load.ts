@@ -73,7 +73,7 @@ export async function loadAccount(billing: Billing, account: AccountRef): Promis
 }
 
 /** What to set, and the links that explain it. Pure: the arithmetic of the design's "Loading". */
-export function planLoad(books: Books, inStream: readonly Entry[]) {
+function planLoad(books: Books, inStream: readonly Entry[]) {
   const own = new Map<string, OwnDeduction>();
   let last: Link = books.lastLink ?? { seq: 0n, afterNanos: 0n };
   for (const entry of inStream) {

@@ -41,7 +41,7 @@ export class Pressure {
 }
 
 /** Used memory as a share of `maxmemory`; 0 when there is no limit. */
-export function shareOf(info: string): number {
+function shareOf(info: string): number {
   const value = (name: string) => Number(new RegExp(`^${name}:(\\d+)`, "m").exec(info)?.[1] ?? 0);
   const max = value("maxmemory");
   return max === 0 ? 0 : value("used_memory") / max;

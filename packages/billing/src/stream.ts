@@ -140,7 +140,7 @@ function decodeLink(position: Position, kind: "credit" | "repair", read: FieldRe
 }
 
 /** Flags what does not add up. A flagged deduction is settled all the same. */
-export function checkBalances(before: bigint | null, after: bigint | null, costNanos: bigint): BalanceCheck {
+function checkBalances(before: bigint | null, after: bigint | null, costNanos: bigint): BalanceCheck {
   if (before === null || after === null) return "missing";
   return after === before - costNanos ? "ok" : "mismatch";
 }

@@ -10,30 +10,21 @@ import {
   cleanup,
   closeBilling,
   consume,
-  findRequest,
   formatUnits,
   type Observe,
   type ObservePoint,
-  peekBalance,
-  proveAll,
-  readStandings,
   shardOf,
   streamKey,
 } from "../src/index.ts";
-import { settle } from "../src/settle.ts";
-import { aCharge, chainProblems, type Running, type Stage } from "./stage.ts";
-
-/** Small, fast and the same everywhere (mulberry32). */
-export function randomOf(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
+import {
+  cutConnections,
+  randomOf,
+  readAsOlderWorker,
+  replayUnaccounted,
+  sendAsOlderProducer,
+} from "./simulation-faults.ts";
+import { compare, type Model, olderCharge } from "./simulation-model.ts";
+import { aCharge, type Running, type Stage } from "./stage.ts";
 
 export const faults = [
   "repeated request",
@@ -66,8 +57,6 @@ const loadPoints: readonly ObservePoint[] = ["load.collected", "load.read", "loa
 
 class Crash extends Error {}
 
-/** What must come out, in nanos: credits minus what was charged, whoever charged it. */
-type Model = { account: AccountRef; creditsNanos: bigint; chargedNanos: bigint; charges: number; older: number };
 type Done = { request: ReturnType<typeof aCharge>; outcome: ChargeOutcome };
 
 export type SimulationOptions = {
@@ -80,7 +69,8 @@ export type SimulationOptions = {
   planted?: {
     afterCredit?: (account: AccountRef) => Promise<void>;
     afterCharge?: (account: AccountRef) => Promise<void>;
-    ackBeforeCommit?: boolean;
+    /** Called with the consumer's name between read and commit. */
+    beforeCommit?: (consumer: string) => void;
   };
 };
 
@@ -104,7 +94,8 @@ class Simulation {
   readonly #done: Done[] = [];
   readonly #problems: string[] = [];
   readonly #armed = new Set<ObservePoint>();
-  #badEntries = 0;
+  /** Entries that an older worker acked: these may be missing in the books. */
+  readonly #lost = new Set<string>();
   #gateways: Billing[] = [];
   #worker: Promise<void> = Promise.resolve();
   #stopWorker = new AbortController();
@@ -151,7 +142,11 @@ class Simulation {
       while (!signal.aborted) {
         const consumer = this.#random() < 0.5 ? "worker-1" : "worker-2";
         const settings = { blockTimeMs: 50, claimIdleMs: 300, claimEveryMs: 100, retryDelayMs: 20 };
-        const billing = await this.#stage.another({ observe: this.#observe });
+        const observe: Observe = (point) => {
+          if (point === "consume.read") this.#options.planted?.beforeCommit?.(consumer);
+          this.#observe(point);
+        };
+        const billing = await this.#stage.another({ observe });
         try {
           await consume({ billing, consumer, signal, settings });
         } catch (error) {
@@ -264,26 +259,34 @@ class Simulation {
       case "hand-made DEL":
         return await this.#del(account);
       case "older producer":
-        return await this.#olderProducer(model, key);
+        return await this.#send(() =>
+          sendAsOlderProducer(this.#stage, account, key, Math.floor(this.#random() * 100_000)).then((nanos) =>
+            olderCharge(model, nanos),
+          ),
+        );
       case "older worker fails":
       case "older worker succeeds":
-        return await this.#olderWorker(key, fault === "older worker succeeds");
+        return await this.#send(() =>
+          readAsOlderWorker(this.#stage, key, fault === "older worker succeeds", this.#lost),
+        );
       case "dead letter":
         return await this.#send(() =>
-          this.#stage.billing.redis
-            .xadd(key, "*", "deduction_id", randomUUID(), "cost", "NaN")
-            .then(() => this.#badEntries++),
+          this.#stage.billing.redis.xadd(key, "*", "deduction_id", randomUUID(), "cost", "NaN"),
         );
       case "Postgres connections cut":
-        return await this.#cut("true");
+        return await this.#send(() => cutConnections(this.#stage, "true"));
       case "listener drop":
-        return await this.#cut("application_name = 'drawdown listen'");
+        return await this.#send(() => cutConnections(this.#stage, "application_name = 'drawdown listen'"));
       case "Redis restart":
         return await this.#restartRedis();
       case "cleanup":
         return await this.#send(() => cleanup(this.#stage.billing, { maxAgeMs: 0, maxPerShard: 200, dryRun: false }));
       case "replay":
-        return await this.#send(() => this.#replayUnaccounted());
+        return await this.#send(async () => {
+          for (const id of await replayUnaccounted(this.#stage))
+            if (!this.#lost.has(id))
+              this.#problems.push(`entry ${id} was acked, is not in the books, and no older worker lost it`);
+        });
     }
   }
 
@@ -351,88 +354,6 @@ class Simulation {
     );
   }
 
-  async #olderProducer(model: Model, key: string): Promise<boolean> {
-    const micros = Math.floor(this.#random() * 100_000);
-    const fields = [
-      "deduction_id",
-      `ded_old_${randomUUID()}`,
-      "account_id",
-      model.account.id,
-      "account_type",
-      model.account.type,
-      "virtual_key",
-      "vk_old",
-      "cost",
-      String(micros / 1e6),
-      "currency",
-      "USD",
-      "provider",
-      "openai",
-      "model",
-      "gpt-4o",
-      "input_tokens",
-      "3",
-      "output_tokens",
-      "4",
-      "timestamp",
-      new Date().toISOString(),
-    ];
-    const sent = await this.#send(() => this.#stage.billing.redis.xadd(key, "*", ...fields));
-    if (!sent) return false; // Redis is killed gently here: an unanswered command was not executed
-    model.creditsNanos -= BigInt(micros) * 1_000n;
-    model.older++;
-    return true;
-  }
-
-  /** Reads like the replaced system's worker: acks the whole batch, written or not, and never moves a balance. */
-  async #olderWorker(key: string, writes: boolean): Promise<boolean> {
-    return await this.#send(async () => {
-      const reply = await this.#stage.billing.redis.xreadgroup(
-        "GROUP",
-        "billing_workers",
-        "older-worker",
-        "COUNT",
-        3,
-        "STREAMS",
-        key,
-        ">",
-      );
-      const [stream] = Array.isArray(reply) ? reply : [];
-      for (const [id, fields] of Array.isArray(stream) ? (stream[1] as [string, string[]][]) : []) {
-        const value = (name: string) => fields[fields.indexOf(name) + 1] ?? "";
-        if (writes && fields.includes("virtual_key"))
-          await this.#stage
-            .query(
-              `INSERT INTO data.usage_log (deduction_id, virtual_key, account_id, account_type, provider, model, cost, currency, created_at, input_tokens, output_tokens, metadata_json, sync_status)
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, '{}', 'completed') ON CONFLICT (deduction_id) DO NOTHING`,
-              [
-                "deduction_id",
-                "virtual_key",
-                "account_id",
-                "account_type",
-                "provider",
-                "model",
-                "cost",
-                "currency",
-                "timestamp",
-                "input_tokens",
-                "output_tokens",
-              ].map(value),
-            )
-            .catch(() => {});
-        await this.#stage.billing.redis.xack(key, "billing_workers", id);
-      }
-    });
-  }
-
-  async #cut(which: string): Promise<boolean> {
-    return await this.#send(() =>
-      this.#stage.query(
-        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND ${which}`,
-      ),
-    );
-  }
-
   async #restartRedis(): Promise<boolean> {
     if (this.#restarting) return false;
     this.#restarting = this.#stage.redis.restart().finally(() => {
@@ -442,67 +363,21 @@ class Simulation {
     return true;
   }
 
-  /** Settles what is acked and not in the books, half-settled rows included. */
-  async #replayUnaccounted(): Promise<void> {
-    const { billing } = this.#stage;
-    for (const { shard } of await proveAll(billing))
-      for (let from = "-", more = true; more; ) {
-        const page = await readStandings(billing, shard, from, "+", 1_000);
-        const lost = page.entries.flatMap(({ entry, standing }) =>
-          entry && (standing === "unaccounted" || standing === "half_settled") ? [entry] : [],
-        );
-        if (lost.length > 0) await settle(billing, lost, "replay");
-        more = page.more;
-        from = `(${page.entries.at(-1)?.raw.entryId ?? "0-0"}`;
-      }
-  }
-
   async problemsAtRest(): Promise<string[]> {
     this.#armed.clear();
     await this.#restarting;
-    await waitFor(
-      () => charge(this.#stage.billing, aCharge(this.#models[0]?.account ?? this.#pick(this.#models).account, 0n)),
-      { timeoutMs: 10_000, what: "Redis back" },
-    ).then((outcome) => {
-      const first = this.#models[0];
-      if (first && outcome.outcome === "charged") first.charges++;
-    });
-    // Every account is loaded, so that every credit has somewhere to go.
-    for (const { account } of this.#models)
-      await waitFor(() => findRequest(this.#stage.billing, account, "none").then(() => true), {
-        timeoutMs: 10_000,
-        what: "Redis",
-      });
+    // Every account is charged once more, so that it is loaded and every credit has somewhere to go.
     for (const model of this.#models) {
       const outcome = await this.#insist(aCharge(model.account, 0n, { delivered: true }));
       if (outcome.outcome === "charged" || outcome.outcome === "repeated") model.charges++;
     }
-    await this.#stage
-      .drained()
-      .catch((error: unknown) => this.#problems.push(String(error), String((error as Error).cause)));
-    await this.#replayUnaccounted();
-    await this.#stage
-      .atRest()
-      .catch((error: unknown) => this.#problems.push(String(error), String((error as Error).cause)));
-    for (const model of this.#models) this.#problems.push(...(await this.#compare(model)));
+    const note = (error: unknown) => this.#problems.push(String(error), String(error instanceof Error && error.cause));
+    await this.#stage.drained().catch(note);
+    for (const id of await replayUnaccounted(this.#stage))
+      if (!this.#lost.has(id))
+        this.#problems.push(`entry ${id} was acked, is not in the books, and no older worker lost it`);
+    await this.#stage.atRest().catch(note);
+    for (const model of this.#models) this.#problems.push(...(await compare(this.#stage, model)));
     return this.#problems;
-  }
-
-  async #compare({ account, creditsNanos, chargedNanos, charges, older }: Model): Promise<string[]> {
-    const expected = formatUnits(creditsNanos - chargedNanos);
-    const redis = await peekBalance(this.#stage.billing, account);
-    const [books] = await this.#stage.query(
-      `SELECT a.balance, a.total_debits, (SELECT count(*) FROM data.usage_log u WHERE u.account_id = a.id AND settled_at IS NOT NULL)::int AS rows
-         FROM data.account_balance a WHERE a.id = $1`,
-      [account.id],
-    );
-    const problems = await chainProblems(this.#stage, account);
-    if (formatUnits(redis?.balanceNanos ?? -1n) !== expected)
-      problems.push(`Redis has ${formatUnits(redis?.balanceNanos ?? -1n)}, the model ${expected}`);
-    if (books?.balance !== expected) problems.push(`Postgres has ${books?.balance}, the model ${expected}`);
-    if (books?.total_debits !== formatUnits(chargedNanos))
-      problems.push(`debits ${books?.total_debits}, the model ${formatUnits(chargedNanos)}`);
-    if (Number(books?.rows) !== charges + older) problems.push(`${books?.rows} rows, the model ${charges + older}`);
-    return problems.map((problem) => `account ${account.id}: ${problem}`);
   }
 }

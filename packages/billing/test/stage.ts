@@ -62,21 +62,7 @@ export async function openStage(
   const billing = await another(options.observe ? { observe: options.observe } : {});
   const query: Stage["query"] = async <R extends object>(sql: string, values?: unknown[]) =>
     (await db.$client.query<R>(sql, values)).rows;
-  const run = (start: (signal: AbortSignal) => Promise<void>): Running => {
-    const abort = new AbortController();
-    const ended = start(abort.signal);
-    ended.catch(() => {}); // the test that crashes it asks for `ended` itself
-    const self: Running = {
-      ended,
-      stop: async () => {
-        abort.abort();
-        running.delete(self);
-        await ended;
-      },
-    };
-    running.add(self);
-    return self;
-  };
+  const run = (start: (signal: AbortSignal) => Promise<void>) => runUntilStopped(running, start);
   return {
     database,
     redis,
@@ -115,6 +101,22 @@ export async function openStage(
       await Promise.allSettled([redis.stop(), database.drop()]);
     },
   };
+}
+
+function runUntilStopped(running: Set<Running>, start: (signal: AbortSignal) => Promise<void>): Running {
+  const abort = new AbortController();
+  const ended = start(abort.signal);
+  ended.catch(() => {}); // the test that crashes it asks for `ended` itself
+  const self: Running = {
+    ended,
+    stop: async () => {
+      abort.abort();
+      running.delete(self);
+      await ended;
+    },
+  };
+  running.add(self);
+  return self;
 }
 
 export async function createAccount(

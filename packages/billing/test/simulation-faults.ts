@@ -1,0 +1,102 @@
+// What else happens to a running system: older producers and workers beside ours, cut connections, an operator's replay.
+import { randomUUID } from "node:crypto";
+import { type AccountRef, proveAll, readStandings } from "../src/index.ts";
+import { settle } from "../src/settle.ts";
+import type { Stage } from "./stage.ts";
+
+/** Small, fast and the same everywhere (mulberry32). */
+export function randomOf(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = state;
+    t = Math.imul(t ^ (t >>> 15), t | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
+  };
+}
+
+/** Writes an entry exactly as the replaced system's producer does. Returns its cost in nanos. */
+export async function sendAsOlderProducer(
+  stage: Stage,
+  account: AccountRef,
+  key: string,
+  micros: number,
+): Promise<bigint> {
+  const fields = {
+    deduction_id: `ded_old_${randomUUID()}`,
+    account_id: account.id,
+    account_type: account.type,
+    virtual_key: "vk_old",
+    cost: String(micros / 1e6),
+    currency: "USD",
+    provider: "openai",
+    model: "gpt-4o",
+    input_tokens: "3",
+    output_tokens: "4",
+    timestamp: new Date().toISOString(),
+  };
+  await stage.billing.redis.xadd(key, "*", ...Object.entries(fields).flat());
+  return BigInt(micros) * 1_000n;
+}
+
+const olderColumns = [
+  "deduction_id",
+  "virtual_key",
+  "account_id",
+  "account_type",
+  "provider",
+  "model",
+  "cost",
+  "currency",
+  "timestamp",
+  "input_tokens",
+  "output_tokens",
+];
+
+/** Reads like the replaced system's worker: acks what it read, written or not, and never moves a balance. Notes what it acked. */
+export async function readAsOlderWorker(stage: Stage, key: string, writes: boolean, acked: Set<string>): Promise<void> {
+  const { redis } = stage.billing;
+  const reply = await redis.xreadgroup("GROUP", "billing_workers", "older-worker", "COUNT", 3, "STREAMS", key, ">");
+  const [stream] = Array.isArray(reply) ? reply : [];
+  for (const [id, fields] of Array.isArray(stream) ? (stream[1] as [string, string[]][]) : []) {
+    const value = (name: string) => fields[fields.indexOf(name) + 1] ?? "";
+    if (writes && fields.includes("virtual_key"))
+      await insertAsOlderWorker(stage, olderColumns.map(value)).catch(() => {});
+    acked.add(id);
+    await redis.xack(key, "billing_workers", id);
+  }
+}
+
+async function insertAsOlderWorker(stage: Stage, values: string[]): Promise<void> {
+  await stage.query(
+    `INSERT INTO data.usage_log (deduction_id, virtual_key, account_id, account_type, provider, model, cost, currency, created_at, input_tokens, output_tokens, metadata_json, sync_status)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, '{}', 'completed') ON CONFLICT (deduction_id) DO NOTHING`,
+    values,
+  );
+}
+
+/** Cuts connections to Postgres; `which` is a condition on pg_stat_activity. */
+export async function cutConnections(stage: Stage, which: string): Promise<void> {
+  await stage.query(
+    `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND ${which}`,
+  );
+}
+
+/** Settles what is acked and not in the books, half-settled rows included. Returns the ids of these entries. */
+export async function replayUnaccounted(stage: Stage): Promise<string[]> {
+  const { billing } = stage;
+  const found: string[] = [];
+  for (const { shard } of await proveAll(billing))
+    for (let from = "-", more = true; more; ) {
+      const page = await readStandings(billing, shard, from, "+", 1_000);
+      const lost = page.entries.flatMap(({ entry, standing }) =>
+        entry && (standing === "unaccounted" || standing === "half_settled") ? [entry] : [],
+      );
+      found.push(...lost.map((entry) => entry.entryId));
+      if (lost.length > 0) await settle(billing, lost, "replay");
+      more = page.more;
+      from = `(${page.entries.at(-1)?.raw.entryId ?? "0-0"}`;
+    }
+  return found;
+}
