@@ -52,7 +52,7 @@ test.each<[string, SimulationOptions["planted"] & object]>([
     "a stream cut to its newest entries",
     {
       afterCharge: async (account) =>
-        void (await stage.billing.redis.xtrim(streamKey(shardOf(account.id, 16)), "MAXLEN", 3)),
+        void (await stage.billing.redis.xtrim(streamKey(shardOf(account.id, 16)), "MAXLEN", 3).catch(() => 0)),
     },
   ],
 ])("the simulation finds a planted bug: %s", { timeout: 120_000 }, async (_bug, planted) => {
