@@ -11,7 +11,7 @@ import { Prices } from "./gateway-prices.ts";
 import { providerConnections } from "./gateway-provider.ts";
 import { stopServer } from "./in-flight.ts";
 import { type Logger, openLog, waitingLog } from "./log.ts";
-import { openStores } from "./stores.ts";
+import { openStores, warnOfRedis } from "./stores.ts";
 
 /** Of the ten seconds that a stop may take: answers end by themselves, then they are cut and charged as far as they came. */
 const drainMs = 5_500;
@@ -52,6 +52,7 @@ async function startGateway(config: Config, port: number, log: Logger, stopping:
   const applying = applyCredits({ billing, databaseUrl: config.databaseUrl, signal: closing.signal, onError });
   const where = { host: config.listenHost, port, what: "the gateway", setting: "GATEWAY_PORT" };
   const address = await listen(gateway.app, where);
+  await warnOfRedis(billing, log);
   log.info({ address }, "ready");
   return {
     stop: async () => {

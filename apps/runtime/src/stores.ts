@@ -1,13 +1,16 @@
 /** Both stores, opened and closed together: for the length of a command, or of a process. */
-import { type Billing, closeBilling, type Observe, openBilling } from "@drawdown/billing";
+import { type Billing, closeBilling, type Observe, openBilling, readDurability } from "@drawdown/billing";
 import { closeDb, connectDb, type Db } from "@drawdown/db";
 import { type Config, readConfig } from "./config.ts";
+import type { Logger } from "./log.ts";
 
 export type StoresOptions = {
   /** Shown by Postgres beside each connection. */
   applicationName: string;
   maxConnections?: number;
   observe?: Observe;
+  /** How long to wait for Redis, in milliseconds. */
+  openTimeoutMs?: number;
   onConnectionError?: (error: Error) => void;
 };
 
@@ -28,6 +31,7 @@ export async function openStores(config: Config, options: StoresOptions): Promis
       numShards: config.numShards,
       requestTtlMs: config.requestTtlMs,
       ...(options.observe === undefined ? {} : { observe: options.observe }),
+      ...(options.openTimeoutMs === undefined ? {} : { openTimeoutMs: options.openTimeoutMs }),
     });
     return {
       db,
@@ -41,6 +45,11 @@ export async function openStores(config: Config, options: StoresOptions): Promis
     await closeDb(db);
     throw error;
   }
+}
+
+/** Says at the start of a process what Redis may lose or evict. */
+export async function warnOfRedis(billing: Billing, log: Logger): Promise<void> {
+  for (const warning of (await readDurability(billing)).warnings) log.warn(warning);
 }
 
 /** Runs a command's work with a database alone. Few connections: a command asks little. */
@@ -57,7 +66,11 @@ export async function withDatabase<T>(work: (db: Db) => Promise<T>): Promise<T> 
 /** Runs a command's work with both stores. */
 export async function withBilling<T>(work: (billing: Billing, db: Db) => Promise<T>): Promise<T> {
   const config = readConfig(["database", "redis"]);
-  const stores = await openStores(config, { applicationName: "drawdown cli", maxConnections: 4 });
+  const stores = await openStores(config, {
+    applicationName: "drawdown cli",
+    maxConnections: 4,
+    openTimeoutMs: 2_000,
+  });
   try {
     return await work(stores.billing, stores.db);
   } finally {

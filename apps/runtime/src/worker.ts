@@ -11,7 +11,7 @@ import { listen, type Running, runForeground } from "./foreground.ts";
 import { type Health, healthRoutes } from "./health.ts";
 import { type InFlight, stopServer, trackInFlight } from "./in-flight.ts";
 import { type Logger, openLog, waitingLog } from "./log.ts";
-import { openStores } from "./stores.ts";
+import { openStores, warnOfRedis } from "./stores.ts";
 import { takeName } from "./worker-name.ts";
 
 const watchEveryMs = 1_000;
@@ -51,6 +51,7 @@ async function startWorker(
     applyCredits({ billing, databaseUrl: config.databaseUrl, signal: closing.signal, onError }),
     watchEpochs(billing, closing.signal, onError),
   ]);
+  await warnOfRedis(billing, log);
   log.info({ consumer: named.name, port }, "ready");
   return {
     stop: async () => {

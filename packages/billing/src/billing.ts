@@ -16,6 +16,8 @@ export type BillingOptions = {
   observe?: Observe;
   /** How long a request id is remembered. */
   requestTtlMs?: number;
+  /** How long to wait for Redis at the start. */
+  openTimeoutMs?: number;
 } & ({ redisUrl: string } | { clusterNodes: readonly string[] });
 
 const HOUR_MS = 3_600_000;
@@ -63,7 +65,7 @@ export class Billing {
 export async function openBilling(options: BillingOptions): Promise<Billing> {
   const billing = new Billing(options);
   try {
-    await redisReady(billing.redis, OPEN_TIMEOUT_MS);
+    await redisReady(billing.redis, options.openTimeoutMs ?? OPEN_TIMEOUT_MS);
     await checkShardCount(billing);
     await billing.fence.start();
     await billing.pressure.start();
