@@ -1,8 +1,10 @@
 // The proven mark: up to it every entry of a shard is in the books, or is kept in a small set beside it as unaccounted. Loads,
 // reconciliations and traces start from the mark instead of reading a day of entries. It is kept in both stores: a Postgres
 // that went back to an older copy shows an older mark, and everything since is proven again.
+import { openAlert } from "@drawdown/db";
 import type { Billing } from "./billing.ts";
 import { epochKey, provenKey, unaccountedKey } from "./keys.ts";
+import { fromBooks } from "./postgres.ts";
 import { loadScript, replyArray, runScript } from "./redis.ts";
 import { isLater, readStandings, readStandingsOf, type StandingEntry } from "./standing.ts";
 
@@ -17,12 +19,16 @@ export type Proof = {
 
 /** The older of the two stores' marks; `0-0` when a store has none. */
 export async function readMark(billing: Billing, shard: number): Promise<string> {
+  const { inRedis, inPostgres } = await readMarks(billing, shard);
+  return isLater(inRedis, inPostgres) ? inPostgres : inRedis;
+}
+
+async function readMarks(billing: Billing, shard: number): Promise<{ inRedis: string; inPostgres: string }> {
   const [row] = await billing.query<{ proven: string | null }>("SELECT proven FROM data.shard WHERE shard = $1", [
     shard,
   ]);
   const inRedis = (await billing.ask((redis) => redis.get(provenKey(shard)))) ?? "0-0";
-  const inPostgres = row?.proven ?? "0-0";
-  return isLater(inRedis, inPostgres) ? inPostgres : inRedis;
+  return { inRedis, inPostgres: row?.proven ?? "0-0" };
 }
 
 /** The ids of unaccounted entries beside the mark, with the account of each (`""` when the entry cannot be read). */
@@ -32,7 +38,8 @@ export async function readUnaccountedIds(billing: Billing, shard: number): Promi
 
 /** Brings one shard's mark up to date and returns it with what is unaccounted now. Stops at the first entry still on its way. */
 export async function proveShard(billing: Billing, shard: number): Promise<Proof> {
-  let mark = await readMark(billing, shard);
+  const { inRedis, inPostgres } = await readMarks(billing, shard);
+  let mark = isLater(inRedis, inPostgres) ? inPostgres : inRedis;
   const kept = await readUnaccountedIds(billing, shard);
   const unaccounted = await recheck(billing, shard, kept);
   const stillKept = new Set(unaccounted.map(({ raw }) => raw.entryId));
@@ -42,6 +49,8 @@ export async function proveShard(billing: Billing, shard: number): Promise<Proof
     const onItsWay = page.entries.findIndex(({ standing }) => standing === "pending" || standing === "unread");
     const passed = onItsWay < 0 ? page.entries : page.entries.slice(0, onItsWay);
     const found = passed.filter(isUnaccounted);
+    const gone = found.filter(({ raw }) => !isLater(raw.entryId, inRedis));
+    if (gone.length > 0) await alertWentBack(billing, shard, gone);
     const next = passed.at(-1)?.raw.entryId ?? mark;
     if (!(await moveMark(billing, shard, next, found, released))) break; // another pass is ahead of this one
     unaccounted.push(...found.filter(({ raw }) => !stillKept.has(raw.entryId)));
@@ -66,6 +75,19 @@ function isUnaccounted({ standing }: StandingEntry): boolean {
 async function recheck(billing: Billing, shard: number, kept: ReadonlyMap<string, string>): Promise<StandingEntry[]> {
   if (kept.size === 0) return [];
   return (await readStandingsOf(billing, shard, [...kept.keys()])).filter(isUnaccounted);
+}
+
+/** What was proven once is no longer in the books: Postgres was restored from an older copy. */
+async function alertWentBack(billing: Billing, shard: number, gone: readonly StandingEntry[]): Promise<void> {
+  const alert = {
+    level: "critical" as const,
+    kind: "postgres_went_back",
+    key: `shard ${shard}`,
+    message:
+      "Entries that were settled are not in Postgres any more: it was restored from an older copy. Replay the unaccounted entries.",
+    details: { shard, entries: gone.length, first: gone[0]?.raw.entryId, last: gone.at(-1)?.raw.entryId },
+  };
+  await fromBooks(openAlert(billing.db, alert));
 }
 
 async function moveMark(

@@ -96,5 +96,8 @@ describe("the proven mark and cleanup", () => {
     await stage.billing.redis.del(`balance:{${streamKey(shard)}}:user:${account.ownerId}`);
     expect((await readBalance(stage.billing, account))?.balanceNanos).toBe(99_000_000_000n);
     expect((await proveShard(stage.billing, shard)).unaccounted).toHaveLength(1);
+    expect(await stage.query("SELECT level, key FROM data.alert WHERE kind = 'postgres_went_back'")).toEqual([
+      { level: "critical", key: `shard ${shard}` },
+    ]);
   });
 });
