@@ -59,10 +59,15 @@ export async function takeDueSchedules(db: Db, schedules: readonly ScheduleTimin
   const { rows } = await db.$client.query<{ name: string }>(
     `WITH due AS (
        UPDATE data.schedule s SET next_run_at = $3::timestamptz + make_interval(secs => given.interval_ms / 1000)
-         FROM unnest($1::text[], $2::float8[]) AS given(name, interval_ms)
-        WHERE s.name = given.name AND s.next_run_at <= $3 RETURNING s.name)
-     SELECT due.name FROM due, graphile_worker.add_job('schedule_' || due.name, job_key := 'schedule_' || due.name)`,
-    [schedules.map(({ name }) => name), schedules.map(({ intervalMs }) => intervalMs), at],
+         FROM unnest($1::text[], $2::float8[], $4::text[]) AS given(name, interval_ms, task)
+        WHERE s.name = given.name AND s.next_run_at <= $3 RETURNING s.name, given.task)
+     SELECT due.name FROM due, graphile_worker.add_job(due.task, job_key := due.task)`,
+    [
+      schedules.map(({ name }) => name),
+      schedules.map(({ intervalMs }) => intervalMs),
+      at,
+      schedules.map(({ name }) => scheduleTask(name)),
+    ],
   );
   return rows.map(({ name }) => name);
 }
