@@ -9,6 +9,8 @@ import { readStandings, type Standing } from "./standing.ts";
 export type CleanupSettings = {
   /** Entries younger than this stay. */
   maxAgeMs: number;
+  /** The moment itself in place of an age, for a cleanup that was asked for earlier than it is done. */
+  cutOffMs?: number;
   /** Entries judged and removed in one step. */
   maxPerShard: number;
   /** Only these shards. Default: all. */
@@ -48,7 +50,7 @@ async function cleanShard(billing: Billing, shard: number, settings: CleanupSett
   const key = streamKey(shard);
   const kept = { half_settled: 0, dead_lettered: 0, pending: 0, unread: 0, unaccounted: 0, too_young: 0 };
   const result: ShardCleanup = { shard, trimmed: 0, kept, oldestTrimmedId: null, newestTrimmedId: null };
-  const cutOff = String(Date.now() - settings.maxAgeMs);
+  const cutOff = String(settings.cutOffMs ?? Date.now() - settings.maxAgeMs);
   let lookedAt = 0;
   let from = "-";
   for (let more = true; more && !settings.signal?.aborted; ) {

@@ -3,7 +3,15 @@
 import type { Billing } from "./billing.ts";
 import { type CleanupSettings, cleanup, type ShardCleanup } from "./cleanup.ts";
 import { GROUP, streamKey } from "./keys.ts";
-import { type Act, type Performer, type Run, type StepItem, startOperation } from "./operations.ts";
+import {
+  type Act,
+  type Performer,
+  type Run,
+  type Step,
+  type StepItem,
+  type StepOutcome,
+  startOperation,
+} from "./operations.ts";
 import { replyArray } from "./redis.ts";
 import { countUnaccounted } from "./unaccounted.ts";
 
@@ -56,18 +64,14 @@ export async function startCleanup(
 
 export const cleanupPerformer: Performer = { step: 1, perform, conclude };
 
-async function perform(billing: Billing, _run: Run, items: readonly StepItem[]) {
-  const outcomes = [];
+async function perform(billing: Billing, { signal }: Run, items: readonly StepItem[]): Promise<Step> {
+  const outcomes: StepOutcome[] = [];
   for (const { n, target } of items) {
-    const { shard, cut_off_ms, max_per_shard } = target as CleanupTarget;
-    const [cleaned] = await cleanup(billing, {
-      shards: [shard],
-      maxAgeMs: Date.now() - cut_off_ms,
-      maxPerShard: max_per_shard,
-      dryRun: false,
-    });
-    const detail = { ...cleaned, ...(await readLeft(billing, shard)) };
-    outcomes.push({ n, outcome: "applied" as const, detail });
+    const { shard, cut_off_ms: cutOffMs, max_per_shard: maxPerShard } = target as CleanupTarget;
+    const settings = { shards: [shard], cutOffMs, maxAgeMs: 0, maxPerShard, dryRun: false, signal };
+    const [cleaned] = await cleanup(billing, settings);
+    if (signal.aborted) break; // perhaps in the middle: the next executor does the rest
+    outcomes.push({ n, outcome: "applied", detail: { ...cleaned, ...(await readLeft(billing, shard)) } });
   }
   return { outcomes };
 }

@@ -43,12 +43,14 @@ export async function runOperation(billing: Billing, id: string, signal: AbortSi
     const performer = operation && performers[operation.action];
     if (!performer) return "unknown";
     if (operation.finishedAt) return "finished";
-    const run = { act: { ...operation }, consumer: `${operation.action}-${id}` };
-    return await execute(billing, run, performer, AbortSignal.any([signal, lost]));
+    const stop = AbortSignal.any([signal, lost]);
+    const run = { act: { ...operation }, consumer: `${operation.action}-${id}`, signal: stop };
+    return await execute(billing, run, performer);
   });
 }
 
-async function execute(billing: Billing, run: Run, performer: Performer, signal: AbortSignal): Promise<RunOutcome> {
+async function execute(billing: Billing, run: Run, performer: Performer): Promise<RunOutcome> {
+  const { signal } = run;
   const { id } = run.act;
   const giveUpAt = Date.now() + HELD_MS;
   let held = 0;

@@ -56,6 +56,8 @@ export type Run = {
   act: Required<Act>;
   /** The name under which it settles and holds entries. */
   consumer: string;
+  /** Aborts when the executor is to stop. A long step then ends early, without an outcome for what it did not finish. */
+  signal: AbortSignal;
 };
 
 export type StepItem = { n: number; target: unknown };

@@ -87,9 +87,25 @@ export async function untilDead(stage: Stage, consumer: string): Promise<void> {
 }
 
 export async function settleAll(stage: Stage): Promise<void> {
-  const worker = stage.worker();
+  const running = [stage.worker(), stage.listener()];
   await stage.atRest();
+  await Promise.all(running.map((one) => one.stop()));
+}
+
+/** Settles, or keeps as dead letters, all there is; what that leaves of credits to apply is left. */
+export async function drain(stage: Stage): Promise<void> {
+  const worker = stage.worker({ settings: { retryDelayMs: 10 } });
+  await stage.drained();
   await worker.stop();
+}
+
+/** Accounts whose entries stand in streams of their own. */
+export async function accountsApart(stage: Stage): Promise<[AccountRef, AccountRef]> {
+  const first = await stage.account("100");
+  for (;;) {
+    const second = await stage.account("100");
+    if (keyOf(second) !== keyOf(first)) return [first, second];
+  }
 }
 
 /** Executes an act to its end, as the command line does when no worker runs. */
