@@ -286,7 +286,6 @@ async function judge(
     const attempts = halted ? 0 : (worker.suspects.get(key)?.attempts ?? 0) + 1;
     if (!halted && (attempts >= settings.maxRetries || !failure.database)) {
       await keepDeadLetter(billing, raw, { errorClass: failure.errorClass, message: failure.message, attempts });
-      billing.observe("dead_letter.written", { entry: raw.entryId });
       done.push(raw);
     } else {
       const delayMs = settings.retryDelayMs * 2 ** Math.max(0, attempts - 1);

@@ -35,6 +35,7 @@ export async function keepDeadLetter(billing: Billing, raw: RawEntry, failure: F
       failure.attempts,
     ],
   );
+  billing.observe("dead_letter.written", { entry: raw.entryId });
 }
 
 /** The bytes of an entry as one value: each field or value is its length (4 bytes, big-endian) and its bytes. */
