@@ -283,7 +283,10 @@ async function sendCharges(
 ): Promise<ScriptOutcome[] | "fenced"> {
   const keys = [streamKey(shard), epochKey(shard), ...waiting.flatMap(({ item }) => item.keys)];
   const args = [token, String(billing.requestTtlMs), ...waiting.flatMap(({ item }) => item.args)];
-  const [word, ...replies] = replyArray(await runScript(billing.redis, script, keys, args));
+  const answer = runScript(billing.redis, script, keys, args);
+  answer.catch(() => {}); // who dies at this point no longer hears what failed
+  billing.observe("charge.sent", { shard, items: waiting.length });
+  const [word, ...replies] = replyArray(await answer);
   if (word !== "done") return "fenced";
   billing.observe("charge.answered", { shard, items: waiting.length });
   return replies.map((reply, i) => readItem(replyArray(reply).map(replyText), waiting[i]?.item.costNanos ?? 0n));
