@@ -20,15 +20,29 @@ export async function keepAlive(billing: Billing, shards: readonly number[], con
   await Promise.all(shards.map(touch));
 }
 
-export type Consumer = { name: string; pending: number; idleMs: number };
+export type Consumer = {
+  name: string;
+  pending: number;
+  /** Since it last asked for anything. */
+  idleMs: number;
+  /** Since it was last given anything; null when it never was, or the server does not tell (Redis before 7.2). */
+  inactiveMs: number | null;
+};
 
-/** The consumers of a shard with their pending entries and the time since each last asked for anything. */
+/** The consumers of a shard. */
 export async function readConsumers(billing: Billing, shard: number): Promise<Consumer[]> {
   const rows = replyArray(await billing.ask((redis) => redis.xinfo("CONSUMERS", streamKey(shard), GROUP)));
   return rows.map((row) => {
     const flat = replyArray(row).map(String);
-    const value = (name: string) => flat[flat.indexOf(name) + 1] ?? "";
-    return { name: value("name"), pending: Number(value("pending")), idleMs: Number(value("idle")) };
+    const fields = new Map(flat.flatMap((name, i) => (i % 2 === 0 ? [[name, flat[i + 1] ?? ""] as const] : [])));
+    // -1 where it was never given anything.
+    const inactiveMs = Number(fields.get("inactive") ?? -1);
+    return {
+      name: fields.get("name") ?? "",
+      pending: Number(fields.get("pending")),
+      idleMs: Number(fields.get("idle")),
+      inactiveMs: inactiveMs < 0 ? null : inactiveMs,
+    };
   });
 }
 

@@ -1,6 +1,9 @@
 // The door of packages/billing: what a gateway, a worker, the command line and the console call.
+export { type Acceptance, type AcceptOutcome, acceptBreak } from "./accept.ts";
 export { type Balance, peekBalance, readBalance } from "./balance.ts";
 export { type Billing, type BillingOptions, closeBilling, openBilling } from "./billing.ts";
+export type { AcceptedBreak, Problem, ProblemKind } from "./breaks.ts";
+export type { ChainReport, RepairLink } from "./chain.ts";
 export {
   type ChargeFailure,
   type ChargeOutcome,
@@ -22,6 +25,7 @@ export { type ConsumeOptions, type ConsumeSettings, consume, defaultConsumeSetti
 export { type ApplyCreditsOptions, applyCredit, applyCredits, type CreditOutcome, catchUpCredits } from "./credit.ts";
 export { decodeRaw, encodeRaw } from "./dead-letters.ts";
 export { type Append, type Durability, readDurability } from "./durability.ts";
+export type { Figures } from "./equation.ts";
 export { BillingError, type BillingErrorCode, type BillingErrorOptions } from "./errors.ts";
 export { GROUP, shardOf, shardOfStream, streamKey } from "./keys.ts";
 export {
@@ -46,6 +50,13 @@ export {
   parseUnits,
   TOTAL_CREDITS_LIMIT_NANOS,
 } from "./money.ts";
+export {
+  defaultMonitorSettings,
+  type Judgement,
+  type MonitoredKind,
+  type MonitorSettings,
+  monitor,
+} from "./monitor.ts";
 export { type Observe, type ObservePoint, unobserved } from "./observe.ts";
 export { type CleanedShard, type CleanedShards, previewCleanup, startCleanup } from "./operation-cleanup.ts";
 export { controlOperation, type RunOutcome, resumeOperations, runOperation, type Wish } from "./operation-run.ts";
@@ -78,8 +89,18 @@ export {
   resolvePrice,
 } from "./price-list.ts";
 export { type Proof, proveAll, proveShard, readMark } from "./proven.ts";
+export {
+  type DriftClass,
+  type Finding,
+  type ReconcileOptions,
+  type Reconciliation,
+  reconcile,
+  type UnaccountedEntry,
+} from "./reconcile.ts";
 export { type Refund, type RefundOutcome, refund } from "./refund.ts";
-export { startReplay } from "./replay.ts";
+export { type RepairOutcome, repair } from "./repair.ts";
+export { type PlannedLink, planRepair, type RepairPlan, type WriteOff } from "./repair-plan.ts";
+export { freezeReplay, startReplay } from "./replay.ts";
 export {
   type PlannedTarget,
   planReplay,
@@ -105,3 +126,4 @@ export {
 export { type Hop, type Trace, trace } from "./trace.ts";
 export { listUnaccounted } from "./unaccounted.ts";
 export { readUsage, type Usage } from "./usage.ts";
+export { type ChainVerification, type VerifyOptions, verifyChain } from "./verify-chain.ts";
