@@ -1,6 +1,6 @@
 /**
- * `drawdown worker`: settles what the streams hold into Postgres, applies credits to Redis, and watches the shards' epochs. It stops when
- * the batch in hand is committed and acked; what it had not begun stays in the streams.
+ * `drawdown worker`: settles what the streams hold into Postgres, applies credits to Redis, watches the shards' epochs, and executes
+ * operators' bulk acts. It stops when the batch in hand is committed and acked; what it had not begun stays in the streams.
  */
 import { applyCredits, type Billing, BillingError, consume, type Observe } from "@drawdown/billing";
 import type { Db } from "@drawdown/db";
@@ -10,7 +10,9 @@ import { type Config, readConfig } from "./config.ts";
 import { listen, type Running, runForeground } from "./foreground.ts";
 import { type Health, healthRoutes } from "./health.ts";
 import { type InFlight, stopServer, trackInFlight } from "./in-flight.ts";
+import { runJobs } from "./jobs.ts";
 import { type Logger, openLog, waitingLog } from "./log.ts";
+import { operationTasks, resumeLoop } from "./operation-jobs.ts";
 import { openStores, warnOfRedis } from "./stores.ts";
 import { takeName } from "./worker-name.ts";
 
@@ -50,6 +52,14 @@ async function startWorker(
     consume({ billing, consumer: named.name, signal: closing.signal, settings: config.consumer, onError }),
     applyCredits({ billing, databaseUrl: config.databaseUrl, signal: closing.signal, onError }),
     watchEpochs(billing, closing.signal, onError),
+    runJobs({
+      databaseUrl: config.databaseUrl,
+      taskList: operationTasks(billing, closing.signal, onError),
+      signal: closing.signal,
+      log,
+      onError,
+    }),
+    resumeLoop(billing, closing.signal, onError),
   ]);
   await warnOfRedis(billing, log);
   log.info({ consumer: named.name, port }, "ready");

@@ -7,7 +7,15 @@ import { readConsumers } from "./claim.ts";
 import { keepDeadLetter } from "./dead-letters.ts";
 import { GROUP, streamKey } from "./keys.ts";
 import { type LetterEvent, letterEvent } from "./letters.ts";
-import { type Act, type Performer, type Run, type StepItem, type StepOutcome, startOperation } from "./operations.ts";
+import {
+  type Act,
+  checkAct,
+  type Performer,
+  type Run,
+  type StepItem,
+  type StepOutcome,
+  startOperation,
+} from "./operations.ts";
 import { isLive, LIVE_MS, readEntries, readEntry, readHoldings, removeEmptyConsumer, takeOver } from "./pending.ts";
 import type { Query } from "./postgres.ts";
 import { proveShard } from "./proven.ts";
@@ -27,16 +35,21 @@ const STEP = 100;
 /** As workers do: when more of a step fails with a database error, the books are at fault and not the entries. */
 const POISON_RATE = 0.1;
 
-/** Freezes what `planReplay` finds as an act to be executed. Nothing found: no act, and no id. */
+/** Freezes a plan as an act to be executed. A plan without targets is no act, and has no id. */
+export async function freezeReplay(billing: Billing, plan: ReplayPlan, act: Act): Promise<string | null> {
+  checkAct(act);
+  const { targets, classes: before } = plan;
+  return targets.length === 0 ? null : await startOperation(billing, act, { action: "replay", targets, before });
+}
+
+/** Plans and freezes at once. */
 export async function startReplay(
   billing: Billing,
   selection: ReplaySelection,
   act: Act,
 ): Promise<{ operationId: string | null; plan: ReplayPlan }> {
   const plan = await planReplay(billing, selection);
-  if (plan.targets.length === 0) return { operationId: null, plan };
-  const { targets, classes: before } = plan;
-  return { operationId: await startOperation(billing, act, { action: "replay", targets, before }), plan };
+  return { operationId: await freezeReplay(billing, plan, act), plan };
 }
 
 export const replayPerformer: Performer = { step: STEP, perform, conclude };
