@@ -119,7 +119,9 @@ export type ApplyCreditsOptions = {
 
 /** Listens and applies until the signal aborts; resolves when all has ended. Any number may run at once. */
 export async function applyCredits(options: ApplyCreditsOptions): Promise<void> {
-  const { billing, signal } = options;
+  const { billing } = options;
+  const stop = new AbortController();
+  const signal = AbortSignal.any([options.signal, stop.signal]);
   const report = options.onError ?? (() => {});
   const wanted = new Set<string>();
   let catchUp = true;
@@ -167,6 +169,7 @@ export async function applyCredits(options: ApplyCreditsOptions): Promise<void> 
       }
     }
   } finally {
+    stop.abort(); // a bug must reject, not wait for a listener that goes on without us
     clearInterval(timer);
     billing.redis.off("ready", askCatchUp);
     await listening;
