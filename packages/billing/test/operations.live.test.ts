@@ -1,3 +1,4 @@
+import type { PoolClient } from "pg";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import {
   type AccountRef,
@@ -6,6 +7,7 @@ import {
   listDeadLetters,
   listItems,
   listOperations,
+  listPending,
   peekBalance,
   previewCleanup,
   readOperation,
@@ -16,7 +18,7 @@ import {
   startCleanup,
   startReplay,
 } from "../src/index.ts";
-import { MAX_TARGETS, startOperation } from "../src/operations.ts";
+import { MAX_TARGETS, OPERATION_LOCK, startOperation } from "../src/operations.ts";
 import {
   ackUnwritten,
   addEntry,
@@ -31,6 +33,7 @@ import {
   noDrift,
   olderFields,
   settleAll,
+  untilDead,
 } from "./replay-stage.ts";
 import { openStage, type Stage } from "./stage.ts";
 
@@ -53,10 +56,12 @@ async function unaccounted(count: number): Promise<AccountRef> {
 }
 
 /** Runs an act up to its first settle, which waits for the account's row until `goOn`. */
-async function runBlocked(account: AccountRef, id: string) {
-  const blocker = await stage.db.$client.connect();
-  await blocker.query("BEGIN");
-  await blocker.query("SELECT FROM data.account_balance WHERE id = $1 FOR UPDATE", [account.id]);
+async function runBlocked(account: AccountRef, id: string, blockedBy?: PoolClient) {
+  const blocker = blockedBy ?? (await stage.db.$client.connect());
+  if (!blockedBy) {
+    await blocker.query("BEGIN");
+    await blocker.query("SELECT FROM data.account_balance WHERE id = $1 FOR UPDATE", [account.id]);
+  }
   const { promise: gathered, resolve } = Promise.withResolvers<void>();
   const executor = await stage.another({
     observe: (seen) => {
@@ -69,7 +74,14 @@ async function runBlocked(account: AccountRef, id: string) {
     await blocker.query("COMMIT");
     blocker.release();
   };
-  return { running, goOn };
+  return { running, goOn, blocker };
+}
+
+/** Cuts the connection that holds an act's lock, and waits until the lock is free. */
+async function cutLock(): Promise<void> {
+  const holders = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND classid = $1 AND granted";
+  await stage.query(`SELECT pg_terminate_backend(pid) FROM (${holders}) h`, [OPERATION_LOCK]);
+  await expect.poll(() => stage.query(holders, [OPERATION_LOCK])).toEqual([]);
 }
 
 describe("acts on record", () => {
@@ -222,14 +234,9 @@ describe("a bulk act", () => {
     const account = await unaccounted(250);
     const { operationId } = await startReplay(stage.billing, { kind: "unaccounted" }, anAct());
     const id = operationId ?? "";
-    const cut = async () => {
-      await stage.query(
-        "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1330660690 AND granted",
-      );
-    };
     const { running, goOn } = await runBlocked(account, id);
-    await cut();
-    await expect.poll(async () => (await readOperation(stage.billing.query, id))?.state).toBe("waiting");
+    await cutLock();
+    expect((await readOperation(stage.billing.query, id))?.state).toBe("waiting");
     await goOn();
     expect(await running).toMatchObject({ code: "postgres_unavailable", retryable: true });
     expect(await readOperation(stage.billing.query, id)).toMatchObject({ counts: { applied: 100, left: 150 } });
@@ -237,7 +244,50 @@ describe("a bulk act", () => {
     expect(await drift(stage, account)).toEqual(noDrift);
   });
 
-  test("Rule 4: where more than a tenth of a step fails with a database error, the entries stay where they are", async () => {
+  test("Rule 8: should two execute one act at once all the same, each outcome is noted once", async () => {
+    const account = await stage.account("100");
+    await chargeUnits(stage, account, 1);
+    await settleAll(stage);
+    await stage.query(
+      "ALTER TABLE data.usage_log ADD CONSTRAINT usage_log_test_check CHECK (model <> 'gpt-4o') NOT VALID",
+    );
+    await chargeUnits(stage, account, 1);
+    await addEntry(stage, account, olderFields({ ...account, id: crypto.randomUUID() }));
+    await drain(stage);
+    await stage.query("ALTER TABLE data.usage_log DROP CONSTRAINT usage_log_test_check");
+    const { operationId } = await startReplay(stage.billing, { kind: "dead_letters" }, anAct());
+    const id = operationId ?? "";
+    // The first loses its lock inside its step, and does not know; the second comes to the same step.
+    const first = await runBlocked(account, id);
+    await cutLock();
+    const second = await runBlocked(account, id, first.blocker);
+    await first.goOn();
+    await Promise.all([first.running, second.running]);
+    expect(await readOperation(stage.billing.query, id)).toMatchObject({
+      counts: { applied: 1, already: 0, failed: 1 },
+    });
+    const letters = await listDeadLetters(stage.billing.query);
+    expect(letters).toMatchObject([
+      { state: "open", attempts: 4, errorClass: "unknown_account", history: [{ outcome: "failed" }] },
+      { state: "replayed", attempts: 3, history: [{ outcome: "applied" }] },
+    ]);
+    expect(await drift(stage, account)).toEqual(noDrift);
+  });
+
+  test("Rule 4: where more than a tenth of a step fails with a database error, pending entries stay pending", async () => {
+    const account = await stage.account("100");
+    const ghost = { ...account, id: crypto.randomUUID() };
+    for (let i = 0; i < 100; i++) await addEntry(stage, account, olderFields(i % 5 === 0 ? ghost : account));
+    await deliverTo(stage, account, "dead-worker");
+    await untilDead(stage, "dead-worker");
+    const { operationId } = await startReplay(stage.billing, { kind: "pending" }, anAct());
+    expect(await execute(stage, operationId)).toMatchObject({ targets: 100, applied: 80, failed: 20 });
+    expect(await listDeadLetters(stage.billing.query)).toEqual([]);
+    const { entries } = await listPending(stage.billing);
+    expect(entries.map(({ consumer }) => consumer)).toEqual(Array.from({ length: 20 }, () => `replay-${operationId}`));
+  });
+
+  test("Rule 4: where more than a tenth of a step fails with a database error, unaccounted entries stay unaccounted", async () => {
     const account = await stage.account("100");
     await chargeUnits(stage, account, 1);
     await settleAll(stage);

@@ -11,6 +11,7 @@ import {
   shardOf,
   startReplay,
 } from "../src/index.ts";
+import { LIVE_MS, takeOver } from "../src/pending.ts";
 import {
   accountsApart,
   ackUnwritten,
@@ -344,6 +345,16 @@ describe("pending entries", () => {
     expect(await execute(stage, operationId)).toMatchObject({ targets: 2, applied: 0, already: 1, failed: 1 });
     expect(await redis.xpending(key, GROUP)).toHaveProperty("0", 0);
     expect(await listDeadLetters(stage.billing.query)).toMatchObject([{ entryId: id, errorClass: "entry_deleted" }]);
+  });
+
+  test("Rule 8: of two that take the same entries over at once, one gets each", async () => {
+    const account = await stage.account("100");
+    await chargeUnits(stage, account, 50);
+    const ids = await deliverTo(stage, account, "dead-worker");
+    await untilDead(stage, "dead-worker");
+    const takers = ["one", "two"].map((name) => takeOver(stage.billing, shardOf(account.id, 16), name, ids, LIVE_MS));
+    const taken = (await Promise.all(takers)).map((entries) => entries.length);
+    expect(taken.toSorted((a, b) => a - b)).toEqual([0, 51]);
   });
 
   test("Rule 8: targets are chosen by id, shard, age and consumer", async () => {
