@@ -11,6 +11,8 @@ export type RedisClient = Redis | Cluster;
 export type RedisAddress = { redisUrl: string } | { clusterNodes: readonly string[] };
 
 const ANSWER_TIMEOUT_MS = 5_000;
+/** How often to look whether a Redis that is reading its file is done; ioredis waits a second at least. */
+const LOADING_LOOK_MS = 100;
 
 /**
  * Opens a client for commands that answer at once, or with `blocking` for one read that may wait. Reconnects for ever; while
@@ -23,6 +25,7 @@ export function connectRedis(address: RedisAddress, options: { blocking?: boolea
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
     connectTimeout: ANSWER_TIMEOUT_MS,
+    maxLoadingRetryTime: LOADING_LOOK_MS,
     ...(options.blocking ? {} : { commandTimeout: ANSWER_TIMEOUT_MS }),
   } satisfies RedisOptions;
   const client =
