@@ -133,9 +133,11 @@ async function targetOf(query: Query, hash: Hash, books: Books, links: readonly 
   // After a fork there are two ends: the branch that Redis goes on from, else the one that was settled last.
   const own = afters.find((after) => after === loaded?.balanceNanos);
   const debitsNanos = books.totalDebitsNanos + sumUnsettled(links);
-  const version = loaded && loaded.version < books.version ? loaded.version : books.version;
-  const creditsNanos =
-    books.totalCreditsNanos - (loaded && loaded.version < books.version ? books.creditedAfterNanos : 0n);
+  const openVersion = links.reduce(
+    (max, link) => (link.version !== null && link.version > max ? link.version : max),
+    0n,
+  );
+  const { version, creditsNanos } = await readCredits(query, books, loaded?.version ?? books.version, openVersion);
   return {
     raw: hash.state === "absent" ? [] : hash.raw.map((text) => text ?? ""),
     lastSeq,
@@ -145,6 +147,27 @@ async function targetOf(query: Query, hash: Hash, books: Books, links: readonly 
     version,
     books,
   };
+}
+
+/**
+ * The credits version to go on from, with the credits up to it: Redis' own, so that a credit that waits is applied by a link of its own;
+ * or the newest that has a link already, which Redis has forgotten; never one that the books do not have.
+ */
+async function readCredits(
+  query: Query,
+  books: Books,
+  inRedis: bigint,
+  inStream: bigint,
+): Promise<{ version: bigint; creditsNanos: bigint }> {
+  const [row] = await query<{ version: string; after: string }>(
+    `SELECT v.version, (SELECT coalesce(sum(amount), 0) FROM data.account_balance_audit
+              WHERE account_id = $1 AND credits_version > v.version) AS after
+       FROM (SELECT least($3::bigint, greatest($2::bigint, (SELECT max(credits_version) FROM data.account_balance_audit
+              WHERE account_id = $1 AND credits_version IS NOT NULL AND account_seq IS NOT NULL))) AS version) v`,
+    [books.accountId, (inRedis > inStream ? inRedis : inStream).toString(), books.version.toString()],
+  );
+  if (!row) throw new TypeError("a row that is always there is not");
+  return { version: BigInt(row.version), creditsNanos: books.totalCreditsNanos - parseUnits(row.after) };
 }
 
 async function readAfters(query: Query, accountId: string, seq: bigint): Promise<bigint[]> {

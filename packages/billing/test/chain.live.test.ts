@@ -246,7 +246,7 @@ describe("verify-chain tells apart", () => {
     await readAs(account, "older-worker");
     await stage.billing.redis.xack(key(account), "billing_workers", await newestId(account));
     await charge(stage.billing, aCharge(account, 2n * UNIT));
-    await readAs(account, "dead-worker");
+    await readAs(account, "worker-1");
     await stage.query(
       `INSERT INTO data.dead_letter (stream_key, stream_entry_id, raw, fields, deduction_id, account_id, cost, account_seq, balance_before, balance_after,
            error_class, error_message)
@@ -254,7 +254,7 @@ describe("verify-chain tells apart", () => {
       [account.id, key(account), await newestId(account)],
     );
     await charge(stage.billing, aCharge(account, 3n * UNIT));
-    await readAs(account, "dead-worker");
+    await readAs(account, "worker-1");
     await charge(stage.billing, aCharge(account, 4n * UNIT));
     expect(await problemsOf(account)).toEqual(["unaccounted 4..4"]);
     expect((await reportOf(account)).open).toEqual({
