@@ -63,6 +63,9 @@ const settings = z.object({
   ALERT_LEVELS: alertLevels,
   ALERT_BACKLOG: whole(50_000, 1, 1e12),
   ALERT_SHARD_IMBALANCE: whole(10, 2, 1e6),
+  ALERT_OLDEST_UNSETTLED_SECONDS: whole(300, 1, 1e9),
+  ALERT_DEAD_LETTERS: whole(0, 0, 1e9),
+  ALERT_MEMORY_PERCENT: whole(60, 1, 100),
   DRAWDOWN_ADMIN_EMAIL: z.email("must be an e-mail address").optional(),
   DRAWDOWN_ADMIN_PASSWORD: z.string().min(8, "must have at least 8 characters").optional(),
   REQUEST_ID_TTL_MINUTES: whole(60, 1, 10_080),
@@ -78,8 +81,12 @@ const settings = z.object({
   CLEANUP_INTERVAL_MINUTES: whole(60, 1, 10_080),
   CLEANUP_FIRST_DELAY_MINUTES: whole(30, 0, 10_080),
   CLEANUP_MAX_AGE_HOURS: whole(24, 1, 8_760),
+  CLEANUP_PRESSURE_AGE_MINUTES: whole(5, 1, 525_600),
   CLEANUP_BATCH_SIZE: whole(1_000, 1, 100_000),
   MONITOR_INTERVAL_MINUTES: whole(5, 1, 1_440),
+  PROVE_INTERVAL_MINUTES: whole(1, 1, 1_440),
+  RECONCILE_INTERVAL_MINUTES: whole(15, 1, 10_080),
+  VERIFY_CHAIN_INTERVAL_MINUTES: whole(1_440, 1, 43_200),
 });
 
 export type Config = Readonly<{
@@ -97,6 +104,11 @@ export type Config = Readonly<{
     levels: readonly ("info" | "warning" | "critical")[];
     backlog: number;
     shardImbalance: number;
+    oldestUnsettledMs: number;
+    /** Open ones beyond these are an alert. */
+    deadLetters: number;
+    /** 0 to 1, of `maxmemory`. */
+    memoryShare: number;
   }>;
   admin: Readonly<{ email: string; password: string }> | undefined;
   requestTtlMs: number;
@@ -106,8 +118,18 @@ export type Config = Readonly<{
   consumerName: string | undefined;
   /** Only what is set: the rest is as `consume` has it. */
   consumer: Readonly<Partial<Record<"batchSize" | "blockTimeMs" | "maxRetries" | "retryDelayMs", number>>>;
-  cleanup: Readonly<{ intervalMs: number; firstDelayMs: number; maxAgeMs: number; batchSize: number }>;
+  cleanup: Readonly<{
+    intervalMs: number;
+    firstDelayMs: number;
+    maxAgeMs: number;
+    /** In place of `maxAgeMs` while memory is above the alert's share. */
+    pressureMaxAgeMs: number;
+    batchSize: number;
+  }>;
   monitorIntervalMs: number;
+  proveIntervalMs: number;
+  reconcileIntervalMs: number;
+  verifyChainIntervalMs: number;
   /** Every secret value that is known here, for the log to leave out. */
   secrets: readonly string[];
 }>;
@@ -199,6 +221,9 @@ function freeze(data: z.infer<typeof settings>, stores: Stores, secrets: string[
       levels: Object.freeze(data.ALERT_LEVELS),
       backlog: data.ALERT_BACKLOG,
       shardImbalance: data.ALERT_SHARD_IMBALANCE,
+      oldestUnsettledMs: data.ALERT_OLDEST_UNSETTLED_SECONDS * 1_000,
+      deadLetters: data.ALERT_DEAD_LETTERS,
+      memoryShare: data.ALERT_MEMORY_PERCENT / 100,
     }),
     admin: email === undefined || password === undefined ? undefined : Object.freeze({ email, password }),
     requestTtlMs: data.REQUEST_ID_TTL_MINUTES * minuteMs,
@@ -214,14 +239,19 @@ function freeze(data: z.infer<typeof settings>, stores: Stores, secrets: string[
       intervalMs: data.CLEANUP_INTERVAL_MINUTES * minuteMs,
       firstDelayMs: data.CLEANUP_FIRST_DELAY_MINUTES * minuteMs,
       maxAgeMs: data.CLEANUP_MAX_AGE_HOURS * 60 * minuteMs,
+      pressureMaxAgeMs: data.CLEANUP_PRESSURE_AGE_MINUTES * minuteMs,
       batchSize: data.CLEANUP_BATCH_SIZE,
     }),
     monitorIntervalMs: data.MONITOR_INTERVAL_MINUTES * minuteMs,
+    proveIntervalMs: data.PROVE_INTERVAL_MINUTES * minuteMs,
+    reconcileIntervalMs: data.RECONCILE_INTERVAL_MINUTES * minuteMs,
+    verifyChainIntervalMs: data.VERIFY_CHAIN_INTERVAL_MINUTES * minuteMs,
     secrets: Object.freeze(secrets),
   });
 }
 
-const secretName = /(_KEY|_SECRET|_TOKEN|PASSWORD)$/;
+/** Whoever knows a webhook's address can post to it. */
+const secretName = /(_KEY|_SECRET|_TOKEN|PASSWORD|WEBHOOK_URL)$/;
 
 /** Values of variables that are named like a secret, and the passwords inside of URLs, as written and decoded. */
 function secretsOf(given: Record<string, string | undefined>): string[] {

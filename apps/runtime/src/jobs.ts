@@ -16,6 +16,8 @@ export type JobsOptions = {
   log: Pick<Log, "debug" | "warn">;
   /** Told why the queue has to wait. */
   onError: (error: unknown) => void;
+  /** Called before each start. What it throws puts the start off. */
+  onStarting?: () => Promise<void>;
   /** Called after each start, when jobs are taken: what was left over until then can be added now. */
   onStarted?: () => Promise<void>;
   /** Jobs at once; 4 by default. */
@@ -52,6 +54,7 @@ async function runOnce(options: JobsOptions): Promise<boolean> {
   });
   const ended = new AbortController();
   try {
+    await options.onStarting?.();
     const runner = await run({
       pgPool: db.$client,
       taskList,

@@ -1,6 +1,7 @@
 /**
- * `drawdown worker`: settles what the streams hold into Postgres, applies credits to Redis, watches the shards' epochs, and executes
- * operators' bulk acts. It stops when the batch in hand is committed and acked; what it had not begun stays in the streams.
+ * `drawdown worker`: settles what the streams hold into Postgres, applies credits to Redis, watches the shards' epochs, executes
+ * operators' bulk acts, and does its part of the schedules. It stops when the batch in hand is committed and acked; what it had not begun
+ * stays in the streams.
  */
 import { applyCredits, type Billing, BillingError, consume, type Observe } from "@drawdown/billing";
 import type { Db } from "@drawdown/db";
@@ -13,6 +14,7 @@ import { type InFlight, stopServer, trackInFlight } from "./in-flight.ts";
 import { runJobs } from "./jobs.ts";
 import { type Logger, openLog, waitingLog } from "./log.ts";
 import { operationTasks, resumeLoop } from "./operation-jobs.ts";
+import { scheduleJobs } from "./schedules-billing.ts";
 import { openStores, warnOfRedis } from "./stores.ts";
 import { takeName } from "./worker-name.ts";
 
@@ -47,17 +49,18 @@ async function startWorker(
   const health = { registry, checks: () => checks(billing, db, stopping) };
   const server = port === undefined ? undefined : await serveHealth(config.listenHost, port, health);
   const closing = new AbortController();
+  const queue = { signal: closing.signal, log, onError };
+  const schedules = scheduleJobs(billing, config, queue);
   // A loop that rejects is a bug, and unheard: the process must not look alive without it.
   const work = Promise.all([
     consume({ billing, consumer: named.name, signal: closing.signal, settings: config.consumer, onError }),
     applyCredits({ billing, databaseUrl: config.databaseUrl, signal: closing.signal, onError }),
     watchEpochs(billing, closing.signal, onError),
     runJobs({
+      ...queue,
+      ...schedules,
       databaseUrl: config.databaseUrl,
-      taskList: operationTasks(billing, closing.signal, onError),
-      signal: closing.signal,
-      log,
-      onError,
+      taskList: { ...operationTasks(billing, closing.signal, onError), ...schedules.taskList },
     }),
     resumeLoop(billing, closing.signal, onError),
   ]);

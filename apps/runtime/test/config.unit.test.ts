@@ -32,9 +32,23 @@ describe("the settings", () => {
       numShards: 16,
       listenHost: "127.0.0.1",
       requestTtlMs: 3_600_000,
-      alerts: { backlog: 50_000, shardImbalance: 10 },
-      cleanup: { intervalMs: 3_600_000, firstDelayMs: 1_800_000, maxAgeMs: 86_400_000, batchSize: 1_000 },
+      alerts: {
+        backlog: 50_000,
+        shardImbalance: 10,
+        oldestUnsettledMs: 300_000,
+        deadLetters: 0,
+        memoryShare: 0.6,
+        levels: ["warning", "critical"],
+      },
+      cleanup: {
+        intervalMs: 3_600_000,
+        firstDelayMs: 1_800_000,
+        maxAgeMs: 86_400_000,
+        pressureMaxAgeMs: 300_000,
+        batchSize: 1_000,
+      },
       monitorIntervalMs: 300_000,
+      proveIntervalMs: 60_000,
       consumer: {},
     });
   });
@@ -81,8 +95,11 @@ describe("the settings", () => {
   });
 
   it("know the secrets that no log may hold, as written and decoded", () => {
-    const config = readConfig(needs, { ...both, OPENAI_API_KEY: "sk-abc", ALERT_WEBHOOK_SECRET: "wh" }, noStack);
-    expect(config.secrets).toEqual(expect.arrayContaining(["pa%24s", "pa$s", "hush", "sk-abc", "wh"]));
+    const webhook = { ALERT_WEBHOOK_SECRET: "wh", ALERT_WEBHOOK_URL: "https://chat.example/hooks/T0/B1" };
+    const config = readConfig(needs, { ...both, OPENAI_API_KEY: "sk-abc", ...webhook }, noStack);
+    expect(config.secrets).toEqual(
+      expect.arrayContaining(["pa%24s", "pa$s", "hush", "sk-abc", "wh", webhook.ALERT_WEBHOOK_URL]),
+    );
   });
 
   it("name one Redis: a server or a cluster", () => {

@@ -27,6 +27,7 @@ export { decodeRaw, encodeRaw } from "./dead-letters.ts";
 export { type Append, type Durability, readDurability } from "./durability.ts";
 export type { Figures } from "./equation.ts";
 export { BillingError, type BillingErrorCode, type BillingErrorOptions } from "./errors.ts";
+export { alertChains, alertDrift, alertUnaccounted } from "./findings.ts";
 export { GROUP, shardOf, shardOfStream, streamKey } from "./keys.ts";
 export {
   countDeadLetters,

@@ -35,6 +35,17 @@ export async function resolveAlert(db: Db, kind: string, key: string): Promise<v
   );
 }
 
+/**
+ * Closes the open alerts of a kind whose keys are not among `keys`, and that were opened before `judgedFrom`: what was opened
+ * since was not part of what was judged.
+ */
+export async function resolveOthers(db: Db, kind: string, keys: readonly string[], judgedFrom: Date): Promise<void> {
+  await db.$client.query(
+    `UPDATE data.alert SET resolved_at = now() WHERE kind = $1 AND resolved_at IS NULL AND key <> ALL($2::text[]) AND opened_at < $3`,
+    [kind, keys, judgedFrom],
+  );
+}
+
 /** An event of the outbox with the alert as it is now. Ids are 64-bit numbers as text. */
 export type AlertEvent = {
   id: string;
