@@ -18,10 +18,6 @@ export function operatorCommands(
       .option("--id <id...>", `only these ${what}`)
       .addOption(whole("--shard <n>", "only this shard", 0))
       .addOption(number("--older-than <seconds>", "only what is at least so old"));
-  const acting = (command: Command) =>
-    command
-      .option("--reason <text>", "why; it is kept with the act")
-      .option("--actor <name>", "who does it; by default the name you are signed in with", operatingUser());
 
   filtered(asked("pending", "list what was delivered and not acked"), "entries (stream entry or deduction ids)")
     .option("--consumer <name>", "only what this consumer holds")
@@ -62,6 +58,13 @@ export function operatorCommands(
 }
 
 export const letterStates = ["open", "discarded", "replayed"] as const;
+
+/** Adds who and why. */
+export function acting(command: Command): Command {
+  return command
+    .option("--reason <text>", "why; it is kept with the act")
+    .option("--actor <name>", "who does it; by default the name you are signed in with", operatingUser());
+}
 
 function number(flags: string, description: string): Option {
   return new Option(flags, description).argParser((text) => {

@@ -3,6 +3,7 @@
  * `--json`, standard output is one JSON document whatever happens, a failure included; all else goes to standard error.
  */
 import { Command, CommanderError, Option } from "commander";
+import { checkCommands } from "./cli-checks.ts";
 import { operatorCommands } from "./cli-operator.ts";
 import { Problem } from "./problem.ts";
 
@@ -79,6 +80,7 @@ function commands(finish: (exitCode: number) => void): Command {
     (await import("./cli-stats.ts")).statsCommand(options),
   );
   operatorCommands(asked, finish);
+  checkCommands(asked, finish);
   return program;
 }
 

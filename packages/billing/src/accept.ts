@@ -1,7 +1,15 @@
 // Accepting a break of the chain: a gap, a fork or a mismatch that really happened cannot be undone, so an operator says why, once,
 // for exactly these seqs. From then on it is shown, for ever, and is no alarm. It moves no money.
 import type { Billing } from "./billing.ts";
-import { ACCEPT, ACCEPTABLE, type AcceptedBreak, type BreakRecord, type Problem } from "./breaks.ts";
+import {
+  ACCEPT,
+  ACCEPTABLE,
+  type AcceptedBreak,
+  type BreakRecord,
+  isAccepted,
+  type Problem,
+  readAccepted,
+} from "./breaks.ts";
 import { BillingError } from "./errors.ts";
 import { type Act, checkAct, recordAct } from "./operations.ts";
 import { inTransaction } from "./postgres.ts";
@@ -30,32 +38,35 @@ export async function acceptBreak(billing: Billing, acceptance: Acceptance, act:
   checkAct(act);
   const { accountId, fromSeq, toSeq } = acceptance;
   if (fromSeq < 1n || toSeq < fromSeq) throw new BillingError("invalid_request", "The seqs are from 1 and in order.");
+  const [report] = (await verifyChain(billing, { accountId })).reports;
+  if (!report) return { outcome: "refused", why: "unknown_account", message: `there is no account ${accountId}` };
+  const breaks = report.problems.filter((one) => ACCEPTABLE.has(one.kind) && touches(one, fromSeq, toSeq));
+  const accepted = report.accepted.filter((one) => touches(one, fromSeq, toSeq));
+  const beyond = breaks.find((one) => BigInt(one.fromSeq ?? 0) < fromSeq || BigInt(one.toSeq ?? 0) > toSeq);
+  if (beyond)
+    return {
+      outcome: "refused",
+      why: "not_exact",
+      message: `the ${beyond.kind} is of seqs ${beyond.fromSeq} to ${beyond.toSeq}: accept exactly those`,
+    };
+  const sound = firstUncovered([...breaks, ...accepted], fromSeq, toSeq);
+  if (sound !== undefined)
+    return { outcome: "refused", why: "no_break", message: `seq ${sound} is no break that can be accepted` };
   return await inTransaction(billing.db, "BEGIN", async (query): Promise<AcceptOutcome> => {
+    // Whoever accepts at the same time waits here, and then finds that it is done.
     await query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", [`${LOCK}${accountId}`]);
-    const [report] = (await verifyChain(billing, { accountId })).reports;
-    if (!report) return { outcome: "refused", why: "unknown_account", message: `there is no account ${accountId}` };
-    const breaks = report.problems.filter((one) => ACCEPTABLE.has(one.kind) && touches(one, fromSeq, toSeq));
-    const accepted = report.accepted.filter((one) => touches(one, fromSeq, toSeq));
-    const beyond = breaks.find((one) => BigInt(one.fromSeq ?? 0) < fromSeq || BigInt(one.toSeq ?? 0) > toSeq);
-    if (beyond)
-      return {
-        outcome: "refused",
-        why: "not_exact",
-        message: `the ${beyond.kind} is of seqs ${beyond.fromSeq} to ${beyond.toSeq}: accept exactly those`,
-      };
-    const sound = firstUncovered([...breaks, ...accepted], fromSeq, toSeq);
-    if (sound !== undefined)
-      return { outcome: "refused", why: "no_break", message: `seq ${sound} is no break that can be accepted` };
-    if (breaks.length === 0) return { outcome: "already", accepted };
-    const records = breaks.map((one) => recordOf(accountId, one));
+    const before = await readAccepted(query, [accountId]);
+    const left = breaks.filter((one) => !before.some((other) => isAccepted(one, other)));
+    if (left.length === 0)
+      return { outcome: "already", accepted: before.filter((one) => touches(one, fromSeq, toSeq)) };
     const operationId = await recordAct(query, act, {
       action: ACCEPT,
-      targets: breaks.map((one) => `${accountId} ${one.kind} ${one.fromSeq}-${one.toSeq}`),
-      counts: { targets: breaks.length, applied: breaks.length, already: 0, failed: 0, left: 0 },
-      before: { problems: breaks.map(({ message }) => message) },
-      result: { breaks: records },
+      targets: left.map((one) => `${accountId} ${one.kind} ${one.fromSeq}-${one.toSeq}`),
+      counts: { targets: left.length, applied: left.length, already: 0, failed: 0, left: 0 },
+      before: { problems: left.map(({ message }) => message) },
+      result: { breaks: left.map((one) => recordOf(accountId, one)) },
     });
-    return { outcome: "accepted", operationId, breaks };
+    return { outcome: "accepted", operationId, breaks: left };
   });
 }
 
