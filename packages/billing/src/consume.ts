@@ -242,7 +242,7 @@ function keyOf(entry: RawEntry): string {
 }
 
 /** Settles one batch and acks what is in the books; what failed alone becomes a suspect or a dead letter. */
-async function work(worker: Worker, batch: readonly RawEntry[]): Promise<void> {
+async function work(worker: Worker, batch: readonly RawEntry[], again = false): Promise<void> {
   const { billing, consumer } = worker;
   const done: RawEntry[] = [];
   const readable: { raw: RawEntry; entry: Entry }[] = [];
@@ -266,7 +266,7 @@ async function work(worker: Worker, batch: readonly RawEntry[]): Promise<void> {
     if (outcome?.outcome === "poison") failures.set(raw, outcome);
     else done.push(raw);
   });
-  await judge(worker, batch, failures, done);
+  await judge(worker, batch, again, failures, done);
   for (const raw of done) worker.suspects.delete(keyOf(raw));
   await ack(worker, done);
 }
@@ -275,11 +275,12 @@ async function work(worker: Worker, batch: readonly RawEntry[]): Promise<void> {
 async function judge(
   worker: Worker,
   batch: readonly RawEntry[],
+  again: boolean,
   failures: ReadonlyMap<RawEntry, SettleOutcome & { outcome: "poison" }>,
   done: RawEntry[],
 ): Promise<void> {
   const { billing, settings } = worker;
-  for (const shard of new Set(batch.map((raw) => raw.shard))) await judgeRate(worker, shard, batch, failures);
+  for (const shard of new Set(batch.map((raw) => raw.shard))) await judgeRate(worker, shard, batch, again, failures);
   for (const [raw, failure] of failures) {
     const key = keyOf(raw);
     const halted = worker.halted.has(raw.shard);
@@ -294,17 +295,19 @@ async function judge(
   }
 }
 
+/** What failed before and is tried again says nothing of the rate: after an outage any number of it is due at once. */
 async function judgeRate(
   worker: Worker,
   shard: number,
   batch: readonly RawEntry[],
+  again: boolean,
   failures: ReadonlyMap<RawEntry, SettleOutcome & { outcome: "poison" }>,
 ): Promise<void> {
   const { billing, halted } = worker;
   const size = batch.filter((raw) => raw.shard === shard).length;
   const failed = [...failures].filter(([raw, failure]) => raw.shard === shard && failure.database).length;
   const alert = { kind: "poison_rate", key: streamKey(shard) };
-  if (!halted.has(shard) && size >= POISON_RATE.ofAtLeast && failed > size * POISON_RATE.above) {
+  if (!again && !halted.has(shard) && size >= POISON_RATE.ofAtLeast && failed > size * POISON_RATE.above) {
     halted.set(shard, { size });
     const message = `${failed} of ${size} entries failed alone: the shard waits, nothing is dead-lettered.`;
     await fromBooks(openAlert(billing.db, { level: "critical", ...alert, message, details: { shard, size, failed } }));
@@ -317,7 +320,7 @@ async function judgeRate(
   }
 }
 
-/** Tries the suspects that are due again: each alone, a halted shard's together. */
+/** Tries the suspects that are due again. */
 async function retrySuspects(worker: Worker, shards: readonly number[]): Promise<void> {
   const now = Date.now();
   const due = [...worker.suspects.values()].filter(({ raw, dueMs }) => dueMs <= now && shards.includes(raw.shard));
@@ -326,6 +329,7 @@ async function retrySuspects(worker: Worker, shards: readonly number[]): Promise
       work(
         worker,
         due.map(({ raw }) => raw),
+        true,
       ),
     );
 }
