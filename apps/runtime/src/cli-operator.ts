@@ -57,7 +57,7 @@ export function operatorCommands(
     .action(async (deduction, options) => (await import("./cli-refund.ts")).refundCommand(deduction, options));
 }
 
-export const letterStates = ["open", "discarded", "replayed"] as const;
+const letterStates = ["open", "discarded", "replayed"] as const;
 
 /** Adds who and why. */
 export function acting(command: Command): Command {

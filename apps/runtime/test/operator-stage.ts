@@ -7,6 +7,7 @@ import {
   closeBilling,
   GROUP,
   openBilling,
+  parseUnits,
   peekBalance,
   shardOf,
   streamKey,
@@ -62,33 +63,14 @@ export async function openOperatorStage(): Promise<OperatorStage> {
     rows,
     deliver,
     account: async () => {
-      const [ownerId, id] = [randomUUID(), randomUUID()];
-      await rows("INSERT INTO data.user_profile (id, name) VALUES ($1, 'test')", [ownerId]);
-      await rows(
-        "INSERT INTO data.account_balance (id, owner_userid, currency, balance) VALUES ($1, $2, 'USD', 10000)",
-        [id, ownerId],
-      );
-      return { id, ownerId, type: "user", currency: "USD" };
+      const account: AccountRef = { id: randomUUID(), ownerId: randomUUID(), type: "user", currency: "USD" };
+      await rows("INSERT INTO data.user_profile (id, name) VALUES ($1, 'test')", [account.ownerId]);
+      const sql =
+        "INSERT INTO data.account_balance (id, owner_userid, currency, balance) VALUES ($1, $2, 'USD', 10000)";
+      await rows(sql, [account.id, account.ownerId]);
+      return account;
     },
-    charge: async (account, count) => {
-      const one = async () => {
-        const outcome = await charge(billing, {
-          account,
-          virtualKey: "vk_test",
-          requestId: randomUUID(),
-          digest: "d".repeat(64),
-          costNanos: UNIT,
-          provider: "openai",
-          model: "gpt-4o",
-          inputTokens: 10,
-          outputTokens: 5,
-          usageSource: "provider",
-        });
-        if (outcome.outcome !== "charged") throw new Error(outcome.outcome);
-        return outcome.deductionId;
-      };
-      return await Promise.all(Array.from({ length: count }, one));
-    },
+    charge: (account, count) => Promise.all(Array.from({ length: count }, () => chargeUnit(billing, account))),
     ackUnwritten: async (account) => {
       const ids = await deliver(account, "older-worker");
       for (let at = 0; at < ids.length; at += 1_000)
@@ -110,17 +92,7 @@ export async function openOperatorStage(): Promise<OperatorStage> {
       workers.add(worker);
       return worker;
     },
-    books: async (account) => {
-      const [row] = await rows<{ rows: number; moved: string; debits: string }>(
-        `SELECT count(*)::int AS rows, b.total_debits - coalesce(sum(u.cost), 0) AS moved, b.total_debits AS debits
-           FROM data.account_balance b LEFT JOIN data.usage_log u ON u.account_id = b.id AND u.settled_at IS NOT NULL
-          WHERE b.id = $1 GROUP BY b.id`,
-        [account.id],
-      );
-      const redisDebits = (await peekBalance(billing, account))?.debitsNanos ?? -1n;
-      const drift = redisDebits - BigInt((row?.debits ?? "0").replace(".", ""));
-      return { rows: row?.rows ?? -1, moved: row?.moved ?? "", drift: String(drift) };
-    },
+    books: (account) => compareBooks(billing, rows, account),
     stop: async () => {
       const running = [...workers].filter(({ child }) => child.exitCode === null && child.signalCode === null);
       for (const worker of running) worker.signal("SIGTERM");
@@ -130,4 +102,32 @@ export async function openOperatorStage(): Promise<OperatorStage> {
       await Promise.allSettled([redis.stop(), database.drop()]);
     },
   };
+}
+
+async function chargeUnit(billing: Billing, account: AccountRef): Promise<string> {
+  const outcome = await charge(billing, {
+    account,
+    virtualKey: "vk_test",
+    requestId: randomUUID(),
+    digest: "d".repeat(64),
+    costNanos: UNIT,
+    provider: "openai",
+    model: "gpt-4o",
+    inputTokens: 10,
+    outputTokens: 5,
+    usageSource: "provider",
+  });
+  if (outcome.outcome !== "charged") throw new Error(outcome.outcome);
+  return outcome.deductionId;
+}
+
+async function compareBooks(billing: Billing, rows: OperatorStage["rows"], account: AccountRef) {
+  const [row] = await rows<{ rows: number; moved: string; debits: string }>(
+    `SELECT count(*)::int AS rows, b.total_debits - coalesce(sum(u.cost), 0) AS moved, b.total_debits AS debits
+       FROM data.account_balance b LEFT JOIN data.usage_log u ON u.account_id = b.id AND u.settled_at IS NOT NULL
+      WHERE b.id = $1 GROUP BY b.id`,
+    [account.id],
+  );
+  const inRedis = (await peekBalance(billing, account))?.debitsNanos ?? -1n;
+  return { rows: row?.rows ?? -1, moved: row?.moved ?? "", drift: String(inRedis - parseUnits(row?.debits ?? "")) };
 }

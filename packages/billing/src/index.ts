@@ -36,6 +36,7 @@ export {
   type LetterActResult,
   type LetterEvent,
   type LetterFilters,
+  type LetterSelection,
   type LetterState,
   listDeadLetters,
   restoreLetters,

@@ -3,8 +3,9 @@
 // stays in the letter's history.
 import { randomUUID } from "node:crypto";
 import type { Billing } from "./billing.ts";
+import { BillingError } from "./errors.ts";
 import { shardOfStream, streamKey } from "./keys.ts";
-import { type Act, checkAct, recordAct } from "./operations.ts";
+import { type Act, checkAct, MAX_TARGETS, recordAct } from "./operations.ts";
 import { inTransaction, type Query } from "./postgres.ts";
 
 export type LetterState = "open" | "discarded" | "replayed";
@@ -123,28 +124,44 @@ export type LetterActResult = {
   missing: string[];
 };
 
-/** Sets letters aside. Undone by `restoreLetters`. Throws `invalid_request` without a reason. */
-export async function discardLetters(billing: Billing, ids: readonly string[], act: Act): Promise<LetterActResult> {
-  return await moveLetters(billing, ids, act, { act: "discard", from: "open", to: "discarded" });
+/** Letters by their ids, or all that a filter finds at that moment. */
+export type LetterSelection = readonly string[] | LetterFilters;
+
+/** Sets letters aside. Undone by `restoreLetters`. Throws `invalid_request` without a reason, or for too many at once. */
+export async function discardLetters(billing: Billing, which: LetterSelection, act: Act): Promise<LetterActResult> {
+  return await moveLetters(billing, which, act, { act: "discard", from: "open", to: "discarded" });
 }
 
 /** Takes discarded letters back among the open ones. */
-export async function restoreLetters(billing: Billing, ids: readonly string[], act: Act): Promise<LetterActResult> {
-  return await moveLetters(billing, ids, act, { act: "restore", from: "discarded", to: "open" });
+export async function restoreLetters(billing: Billing, which: LetterSelection, act: Act): Promise<LetterActResult> {
+  return await moveLetters(billing, which, act, { act: "restore", from: "discarded", to: "open" });
 }
 
 type Move = { act: "discard" | "restore"; from: LetterState; to: LetterState };
+type Found = { id: string; state: LetterState };
 
-async function moveLetters(billing: Billing, ids: readonly string[], act: Act, move: Move): Promise<LetterActResult> {
+async function lockLetters(query: Query, which: LetterSelection): Promise<Found[]> {
+  const values: unknown[] = [MAX_TARGETS + 1];
+  const condition = isIds(which)
+    ? `d.id = ANY($${values.push(which.filter((id) => /^\d{1,18}$/.test(id)))}::bigint[])`
+    : letterCondition(which, values);
+  const sql = `SELECT d.id, d.state FROM data.dead_letter d WHERE ${condition} ORDER BY d.id LIMIT $1 FOR UPDATE`;
+  const found = await query<Found>(sql, values);
+  if (found.length > MAX_TARGETS)
+    throw new BillingError("invalid_request", `More than ${MAX_TARGETS} letters match: narrow them down.`);
+  return found;
+}
+
+function isIds(which: LetterSelection): which is readonly string[] {
+  return Array.isArray(which);
+}
+
+async function moveLetters(billing: Billing, which: LetterSelection, act: Act, move: Move): Promise<LetterActResult> {
   checkAct(act);
-  const wanted = [...new Set(ids)].filter((id) => /^\d{1,18}$/.test(id));
   const id = act.id ?? randomUUID();
   return await inTransaction(billing.db, "BEGIN", async (query) => {
-    type Found = { id: string; state: LetterState };
-    const found = await query<Found>(
-      "SELECT id, state FROM data.dead_letter WHERE id = ANY($1::bigint[]) ORDER BY id FOR UPDATE",
-      [wanted],
-    );
+    const found = await lockLetters(query, which);
+    const ids = isIds(which) ? [...new Set(which)] : found.map((letter) => letter.id);
     const those = (state: LetterState) => found.filter((letter) => letter.state === state).map((letter) => letter.id);
     const known = new Set(found.map((letter) => letter.id));
     const result = {

@@ -144,6 +144,7 @@ async function withLock(
   const onEnd = () => lost.abort();
   client.on("end", onEnd);
   let broken: Error | undefined;
+  // A connection that might still hold the lock must not return to the pool: the lock goes with it.
   const ask = async (sql: string) => {
     try {
       return (await client.query<{ taken: boolean }>(sql, [OPERATION_LOCK, id])).rows[0]?.taken === true;
@@ -154,12 +155,11 @@ async function withLock(
   };
   try {
     if (!(await ask("SELECT pg_try_advisory_lock($1, hashtext($2::uuid::text)) AS taken"))) return "busy";
-    const outcome = await work(lost.signal);
-    await ask("SELECT pg_advisory_unlock($1, hashtext($2::uuid::text)) AS taken");
-    return outcome;
-  } catch (error) {
-    broken ??= new Error("its lock goes with it"); // a connection that might still hold the lock must not return to the pool
-    throw error;
+    try {
+      return await work(lost.signal);
+    } finally {
+      await ask("SELECT pg_advisory_unlock($1, hashtext($2::uuid::text)) AS taken");
+    }
   } finally {
     client.off("end", onEnd);
     client.release(broken);
