@@ -1,0 +1,45 @@
+// What a process does until it dies at a named point: in a test of this process by an exception, in dying-process.ts by SIGKILL.
+import {
+  type AccountRef,
+  type Act,
+  applyCredits,
+  type Billing,
+  type ChargeRequest,
+  type ConsumeSettings,
+  charge,
+  consume,
+  repair,
+  runOperation,
+} from "../src/index.ts";
+
+export type Role =
+  | { role: "worker"; consumer: string; settings?: Partial<ConsumeSettings> }
+  | { role: "listener" }
+  | { role: "gateway"; request: Omit<ChargeRequest, "costNanos"> & { cost: string } }
+  | { role: "replay"; operationId: string }
+  | { role: "repair"; account: AccountRef; act: Act }
+  /** Only opens its handle, which lets it past the fence. */
+  | { role: "opener" };
+
+/** Resolves when the role is done, or its signal aborts; rejects when it dies. */
+export async function play(role: Role, billing: Billing, databaseUrl: string, signal: AbortSignal): Promise<void> {
+  switch (role.role) {
+    case "worker":
+      return await consume({
+        billing,
+        consumer: role.consumer,
+        signal,
+        settings: { blockTimeMs: 500, ...role.settings },
+      });
+    case "listener":
+      return await applyCredits({ billing, databaseUrl, signal });
+    case "gateway":
+      return void (await charge(billing, { ...role.request, costNanos: BigInt(role.request.cost) }));
+    case "replay":
+      return void (await runOperation(billing, role.operationId, signal));
+    case "repair":
+      return void (await repair(billing, role.account, role.act));
+    case "opener":
+      return;
+  }
+}
