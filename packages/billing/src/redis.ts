@@ -37,19 +37,21 @@ export function connectRedis(address: RedisAddress, options: { blocking?: boolea
   return client;
 }
 
-/** Waits until the client can take commands. Throws `redis_unavailable` after the deadline. */
+/** Waits until the client can take commands. Throws `redis_unavailable` after the deadline, or when the client was disconnected. */
 export async function redisReady(redis: RedisClient, timeoutMs: number): Promise<void> {
   if (redis.status === "ready") return;
   await new Promise<void>((resolve, reject) => {
-    const ready = () => {
+    const settle = (done: () => void) => () => {
       clearTimeout(timer);
-      resolve();
-    };
-    const timer = setTimeout(() => {
       redis.off("ready", ready);
-      reject(new BillingError("redis_unavailable", "The balance store cannot be reached."));
-    }, timeoutMs);
+      redis.off("end", giveUp);
+      done();
+    };
+    const ready = settle(resolve);
+    const giveUp = settle(() => reject(new BillingError("redis_unavailable", "The balance store cannot be reached.")));
+    const timer = setTimeout(giveUp, timeoutMs);
     redis.once("ready", ready);
+    redis.once("end", giveUp);
   });
 }
 
