@@ -15,9 +15,14 @@ const PAST_ALL = "18446744073709551615-0";
 export async function keepAlive(billing: Billing, shards: readonly number[], consumer: string): Promise<void> {
   const touch = (shard: number) =>
     billing.ask((redis) =>
-      redis.xreadgroup("GROUP", GROUP, consumer, "COUNT", 1, "STREAMS", streamKey(shard), PAST_ALL),
+      redis.xreadgroup("GROUP", GROUP, consumer, "COUNT", 1, "STREAMS", streamKey(shard), PAST_ALL).catch(noGroupYet),
     );
   await Promise.all(shards.map(touch));
+}
+
+/** At the first start of all the reader makes the group at this very moment. */
+function noGroupYet(error: unknown): void {
+  if (!(error instanceof Error && error.message.startsWith("NOGROUP"))) throw error;
 }
 
 export type Consumer = {
