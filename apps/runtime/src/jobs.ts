@@ -22,6 +22,8 @@ export type JobsOptions = {
   onStarted?: () => Promise<void>;
   /** Jobs at once; 4 by default. */
   concurrency?: number;
+  /** How often jobs are looked for whose time has come; of one that is added for now the queue is told. 2 s by default. */
+  pollMs?: number;
 };
 
 const backOffMs = { first: 200, most: 5_000 };
@@ -45,7 +47,7 @@ export async function runJobs(options: JobsOptions): Promise<void> {
 
 /** One runner's life: until it is told to stop, or gives up because of Postgres. True when it got as far as taking jobs. */
 async function runOnce(options: JobsOptions): Promise<boolean> {
-  const { databaseUrl, taskList, parsedCronItems = [], signal, onError, concurrency = 4 } = options;
+  const { databaseUrl, taskList, parsedCronItems = [], signal, onError, concurrency = 4, pollMs = 2_000 } = options;
   // A pool of its own: the queue listens on one connection for ever, and must not wait for the settling's.
   const db = connectDb(databaseUrl, {
     max: concurrency + 2,
@@ -60,6 +62,7 @@ async function runOnce(options: JobsOptions): Promise<boolean> {
       taskList,
       parsedCronItems,
       concurrency,
+      pollInterval: pollMs,
       noHandleSignals: true,
       logger: queueLog(options.log),
       // Unbatched, a completion that fails is nobody's, and would end the process; batched, it ends the runner alone.

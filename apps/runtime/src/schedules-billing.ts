@@ -15,7 +15,7 @@ import {
   type Stats,
   verifyChain,
 } from "@drawdown/billing";
-import { runScheduleNow } from "@drawdown/db";
+import { readClock, runScheduleNow } from "@drawdown/db";
 import type { Config } from "./config.ts";
 import type { JobsOptions } from "./jobs.ts";
 import { beatCron, enterSchedules, runStartSchedules, type Schedule, scheduleTasks } from "./schedules.ts";
@@ -130,7 +130,7 @@ function proveSchedule(billing: Billing, { proveIntervalMs }: ScheduleSettings):
     firstDelayMs: 0,
     settings: { interval_ms: proveIntervalMs },
     run: async (signal) => {
-      const begun = new Date();
+      const begun = await readClock(billing.db);
       const proofs: Proof[] = [];
       for (let shard = 0; shard < billing.numShards && !signal.aborted; shard++)
         proofs.push(await proveShard(billing, shard));
@@ -147,7 +147,7 @@ function reconcileSchedule(billing: Billing, { reconcileIntervalMs }: ScheduleSe
     firstDelayMs: Math.min(reconcileIntervalMs, HOUR_MS),
     settings: { interval_ms: reconcileIntervalMs },
     run: async (signal) => {
-      const begun = new Date();
+      const begun = await readClock(billing.db);
       const found = await reconcile(billing, { signal });
       // Cut short it has not seen every account, and resolves nothing.
       if (!signal.aborted) await alertDrift(billing, found, begun);
@@ -163,7 +163,7 @@ function verifyChainSchedule(billing: Billing, { verifyChainIntervalMs }: Schedu
     firstDelayMs: Math.min(verifyChainIntervalMs, HOUR_MS),
     settings: { interval_ms: verifyChainIntervalMs },
     run: async (signal) => {
-      const begun = new Date();
+      const begun = await readClock(billing.db);
       const found = await verifyChain(billing, { signal });
       if (!signal.aborted) await alertChains(billing, found, begun);
       return { ok: found.ok, accounts: found.accounts, links: found.links, broken: found.broken };

@@ -4,7 +4,7 @@
  * lost, and an event comes again only when a process died between the answer and the commit: with the same id.
  */
 import { createHmac } from "node:crypto";
-import { type AlertEvent, type Db, type Delivery, deliverNext, findDueAlerts } from "@drawdown/db";
+import { type AlertEvent, type Db, type Delivery, deliverNext, findDueAlerts, findNextAttempt } from "@drawdown/db";
 import type { TaskList } from "graphile-worker";
 
 export type WebhookSettings = {
@@ -24,10 +24,11 @@ export const defaultWebhookSettings = { retryFirstMs: 2_000, retryMostMs: 300_00
 
 /** The name that the trigger on `data.alert` adds jobs under. */
 const POST_JOB = "post_alert";
+const NEXT_KEY = "post_alert:next";
 
 /**
  * The task of the queue. One at a time in a process: it posts whatever is due, so that an address that does not answer never takes
- * more than one place in the queue. It stops at the first failure that every other event would meet too.
+ * more than one place in the queue.
  */
 export function webhookTask(db: Db, settings: WebhookSettings, signal: AbortSignal): TaskList {
   let posting = false;
@@ -40,14 +41,15 @@ export function webhookTask(db: Db, settings: WebhookSettings, signal: AbortSign
       try {
         while (again && !signal.aborted) {
           again = false;
-          for (const { alertId, retryInMs } of await postDue(db, settings, signal))
-            await addJob(
-              POST_JOB,
-              { alert_id: alertId },
-              { jobKey: `${POST_JOB}:${alertId}`, runAt: new Date(Date.now() + retryInMs) },
-            );
+          await postDue(db, settings, signal);
+          const next = await findNextAttempt(db);
+          // Never at once: another worker may be at it, or the address be down for all that is due.
+          const soonest = Date.now() + settings.retryFirstMs;
+          if (next !== undefined)
+            await addJob(POST_JOB, {}, { jobKey: NEXT_KEY, runAt: new Date(Math.max(next.getTime(), soonest)) });
         }
       } catch (error) {
+        // Told to stop, it leaves what is due to another worker's beat.
         if (!signal.aborted) throw error;
       } finally {
         posting = false;
@@ -56,40 +58,29 @@ export function webhookTask(db: Db, settings: WebhookSettings, signal: AbortSign
   };
 }
 
-/** Adds a job when something is due and has none: its worker was killed, or there was no queue when the alert opened. */
+/** Adds a job when something is due: its worker may have been killed, or there was no queue when the alert opened. */
 export async function wakeWebhook(db: Db): Promise<void> {
-  const [alertId] = await findDueAlerts(db, 1);
-  if (alertId === undefined) return;
-  await db.$client.query(
-    "SELECT graphile_worker.add_job($1::text, json_build_object('alert_id', $2::text), job_key := $1 || ':' || $2)",
-    [POST_JOB, alertId],
-  );
+  if ((await findDueAlerts(db, 1)).length === 0) return;
+  await db.$client.query("SELECT graphile_worker.add_job($1, job_key := $2)", [POST_JOB, NEXT_KEY]);
 }
 
-type Retry = { alertId: string; retryInMs: number };
-
-/** Posts what is due, alert by alert; returns what failed and when it is to be tried again. */
-async function postDue(db: Db, settings: WebhookSettings, signal: AbortSignal): Promise<Retry[]> {
-  const retries: Retry[] = [];
+/** Posts what is due, alert by alert, up to the first failure that every other event would meet too. */
+async function postDue(db: Db, settings: WebhookSettings, signal: AbortSignal): Promise<void> {
   for (const alertId of await findDueAlerts(db)) {
-    for (;;) {
-      let unreachable = false;
-      const delivery = await deliverNext(db, alertId, async (event) => {
-        if (settings.url === undefined || !settings.levels.includes(event.level)) return { outcome: "skipped" };
-        const failure = await post(settings.url, event, settings, signal);
-        if (failure === undefined) return { outcome: "posted" };
-        unreachable = failure.unreachable;
-        return retryOf(event, failure.error, settings);
-      });
-      if (delivery === undefined) break;
-      if ("outcome" in delivery) continue;
-      retries.push({ alertId, retryInMs: delivery.retryInMs });
-      if (unreachable) return retries;
-      break;
+    let unreachable = false;
+    const deliver = async (event: AlertEvent): Promise<Delivery> => {
+      if (settings.url === undefined || !settings.levels.includes(event.level)) return { outcome: "skipped" };
+      const failure = await post(settings.url, event, settings, signal);
+      if (failure === undefined) return { outcome: "posted" };
+      unreachable = failure.unreachable;
+      return retryOf(event, failure.error, settings);
+    };
+    for (let more = true; more && !signal.aborted; ) {
+      const delivery = await deliverNext(db, alertId, deliver);
+      more = delivery !== undefined && "outcome" in delivery;
     }
-    if (signal.aborted) break;
+    if (unreachable || signal.aborted) return;
   }
-  return retries;
 }
 
 function retryOf({ attempts }: AlertEvent, error: string, settings: WebhookSettings): Delivery {

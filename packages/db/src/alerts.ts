@@ -35,9 +35,16 @@ export async function resolveAlert(db: Db, kind: string, key: string): Promise<v
   );
 }
 
+/** The clock by which alerts open. */
+export async function readClock(db: Db): Promise<Date> {
+  const { rows } = await db.$client.query<{ at: Date }>("SELECT clock_timestamp() AS at");
+  if (rows[0] === undefined) throw new Error("the clock gave no row");
+  return rows[0].at;
+}
+
 /**
- * Closes the open alerts of a kind whose keys are not among `keys`, and that were opened before `judgedFrom`: what was opened
- * since was not part of what was judged.
+ * Closes the open alerts of a kind whose keys are not among `keys`, and that were opened before `judgedFrom` (of `readClock`):
+ * what was opened since was not part of what was judged.
  */
 export async function resolveOthers(db: Db, kind: string, keys: readonly string[], judgedFrom: Date): Promise<void> {
   await db.$client.query(
@@ -125,11 +132,22 @@ function readEvent(row: EventRow): AlertEvent {
   return { id, event, level, createdAt, attempts, alert: { id: alertId, level: alertLevel, ...alert } };
 }
 
-/** The alerts with an event that is due: its worker died, the queue was not there yet, or its time has come. */
+/** Of each alert the oldest event that is not done: nothing of the alert is posted before it. */
+const heads = `SELECT DISTINCT ON (alert_id) alert_id, next_attempt_at, attempts FROM data.alert_event WHERE outcome IS NULL ORDER BY alert_id, id`;
+
+/** The alerts with an event whose time has come. */
 export async function findDueAlerts(db: Db, limit = 1_000): Promise<string[]> {
   const { rows } = await db.$client.query<{ id: string }>(
-    `SELECT alert_id AS id FROM data.alert_event WHERE outcome IS NULL AND next_attempt_at <= now() GROUP BY alert_id ORDER BY alert_id LIMIT $1`,
+    `SELECT alert_id AS id FROM (${heads}) h WHERE next_attempt_at <= now() ORDER BY alert_id LIMIT $1`,
     [limit],
   );
   return rows.map(({ id }) => id);
+}
+
+/** When the first of the events that failed is due again, which may be now; undefined when none failed. */
+export async function findNextAttempt(db: Db): Promise<Date | undefined> {
+  const { rows } = await db.$client.query<{ at: Date | null }>(
+    `SELECT min(next_attempt_at) AS at FROM (${heads}) h WHERE attempts > 0`,
+  );
+  return rows[0]?.at ?? undefined;
 }

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type Delivery, deliverNext, findDueAlerts, openAlert, resolveAlert } from "../src/index.ts";
+import { type Delivery, deliverNext, findDueAlerts, findNextAttempt, openAlert, resolveAlert } from "../src/index.ts";
 import { type Books, openBooks } from "./books.ts";
 
 let books: Books;
@@ -81,6 +81,8 @@ describe("Rule: each opening, worsening and resolving of an alert is told once",
     const id = await theAlert();
     await deliverNext(books.db, id, async () => ({ retryInMs: 60_000, error: "the address answered 500" }));
     expect(await deliverNext(books.db, id, posted)).toBeUndefined();
+    expect(await findDueAlerts(books.db)).toEqual([]);
+    expect((await findNextAttempt(books.db))?.getTime()).toBeGreaterThan(Date.now() + 50_000);
     expect((await events())[0]).toMatchObject({ outcome: null, attempts: 1, last_error: "the address answered 500" });
     await books.rows("UPDATE data.alert_event SET next_attempt_at = now()");
     await deliverNext(books.db, id, async ({ event, attempts }) => {
