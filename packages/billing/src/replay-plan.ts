@@ -69,6 +69,8 @@ type Found = {
   unreadable: Unreadable | undefined;
   /** The live consumer that holds it. */
   holder?: string;
+  /** A letter that is closed: in the books, or written off. */
+  closed?: boolean;
 };
 
 /** Finds and classifies. Throws `invalid_request` for more targets than one act may have, and what is unreachable. */
@@ -133,7 +135,7 @@ async function* findLetters(billing: Billing, filters: LetterFilters): AsyncGene
     if (rows.length > 0)
       yield rows.map((row) => {
         const read = readLetter(row);
-        return { kind: "dead_letter" as const, letterId: row.id, ...read };
+        return { kind: "dead_letter" as const, letterId: row.id, closed: row.state === "replayed", ...read };
       });
     const last = rows.at(-1);
     if (!last || rows.length < PAGE) return;
@@ -166,7 +168,7 @@ async function classify(billing: Billing, page: readonly Found[]): Promise<Plann
   const settled = await findSettled(billing, page);
   const accounts = await findAccounts(billing, page);
   return page.map((found) => {
-    const { kind, raw, entry, unreadable, holder, letterId } = found;
+    const { kind, raw, entry, unreadable, holder, letterId, closed } = found;
     const name = letterId ?? entryName(raw.shard, raw.entryId);
     const target: ReplayTarget = {
       kind,
@@ -176,7 +178,7 @@ async function classify(billing: Billing, page: readonly Found[]): Promise<Plann
       ...(entry === undefined ? {} : { account_id: entry.accountId }),
       ...(entry?.kind === "usage" ? { deduction_id: entry.deductionId, cost: formatUnits(entry.costNanos) } : {}),
     };
-    if (settled.has(found)) return { name, target, class: "already_applied" };
+    if (closed || settled.has(found)) return { name, target, class: "already_applied" };
     if (holder !== undefined) return { name, target, class: "held_by_live_consumer", note: holder };
     if (!entry) return { name, target, class: "unparseable", note: unreadable?.message ?? "" };
     if (!accounts.has(entry.accountId)) return { name, target, class: "account_gone", note: entry.accountId };

@@ -139,8 +139,9 @@ async function gatherPending(billing: Billing, run: Run, shard: number, work: re
   work.forEach((one, i) => {
     const holding = holdings[i];
     if (!holding) return; // acked since: by a worker that settled it, or by an older one that did not
-    one.raw = { ...(one.raw as RawEntry), deliveryCount: holding.deliveries };
     const mine = holding.consumer === run.consumer;
+    // Taking it over is one more delivery.
+    one.raw = { ...(one.raw as RawEntry), deliveryCount: holding.deliveries + (mine ? 0 : 1) };
     const held = !mine && isLive(consumers, holding.consumer);
     if (held) one.outcome ??= "held";
     else one.pending = true;
@@ -172,20 +173,24 @@ async function gatherLetters(billing: Billing, work: readonly Work[]): Promise<v
       const { raw, unreadable } = readLetter(row);
       one.raw = raw;
       one.letter = row.state;
-      if (unreadable) one.failure = { ...unreadable, database: false };
+      if (unreadable && row.state === "open") one.failure = { ...unreadable, database: false };
+      else if (unreadable) one.outcome = "already";
     }
   }
 }
 
 async function settleAll(billing: Billing, run: Run, work: readonly Work[]): Promise<void> {
-  const ready = work.flatMap((one) => (one.entry && !one.outcome && !one.failure ? [{ one, entry: one.entry }] : []));
-  if (ready.length === 0) return;
+  const readable = work.flatMap((one) =>
+    one.entry && !one.outcome && !one.failure ? [{ one, entry: one.entry }] : [],
+  );
+  // A closed letter is never settled again: its deduction is in the books, or an operator wrote it off.
+  const before = readable.filter(({ one }) => one.letter === "replayed");
+  const ready = readable.filter(({ one }) => one.letter !== "replayed");
   const outcomes = await settle(
     billing,
     ready.map(({ entry }) => entry),
     run.consumer,
   );
-  const before: typeof ready = [];
   ready.forEach((item, i) => {
     const outcome = outcomes[i];
     if (outcome?.outcome === "poison") item.one.failure = outcome;

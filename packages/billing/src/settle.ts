@@ -133,6 +133,7 @@ async function lockAccounts(query: Query, entries: readonly Entry[]): Promise<Ma
 /**
  * One statement: the rows, their audit rows, the balances. Own deductions raise total_debits as they lower the balance; older
  * producers' only lower it. A row an older worker wrote (settled_at null) is completed if account, cost and seq are the same. A dead letter of a deduction that settles, by whatever way, is closed.
+ * What an operator wrote off is left out, whoever has its entry in hand: the repair closed its letter under the same lock of the account.
  */
 const usageStatement = `
 WITH entry AS (
@@ -149,7 +150,10 @@ WITH entry AS (
   SELECT deduction_id, account_id, account_type, virtual_key, provider, model, cost, currency, created_at, input_tokens,
       output_tokens, total_tokens, metadata_json, 'completed', balance_before, balance_after, account_seq, request_id,
       usage_source, stream_key, stream_entry_id, delivery_count, balance_check, $23, now()
-    FROM entry ORDER BY deduction_id
+    FROM entry e
+   WHERE NOT EXISTS (SELECT FROM data.dead_letter d WHERE d.deduction_id = e.deduction_id AND d.account_id = e.account_id::text
+     AND d.cost = e.cost AND d.account_seq = e.account_seq AND d.state = 'replayed' AND d.history @> '[{"act": "written_off"}]')
+   ORDER BY deduction_id
   ON CONFLICT (deduction_id) DO UPDATE SET settled_at = now(), sync_status = 'completed', balance_before = EXCLUDED.balance_before,
       balance_after = EXCLUDED.balance_after, account_seq = EXCLUDED.account_seq, request_id = EXCLUDED.request_id,
       usage_source = EXCLUDED.usage_source, stream_key = EXCLUDED.stream_key, stream_entry_id = EXCLUDED.stream_entry_id,
@@ -219,7 +223,7 @@ async function writeUsage(
   if (others.length > 0) await explainUnwritten(query, others, outcomes);
 }
 
-/** An id that is there already is the same deduction delivered again, or another deduction under the same id. */
+/** An id that is there already is the same deduction delivered again, or another under the same id; one that is not was written off. */
 async function explainUnwritten(
   query: Query,
   entries: UsageEntry[],
@@ -239,7 +243,10 @@ async function explainUnwritten(
       parseUnits(row.cost) === entry.costNanos &&
       row.account_seq === (entry.accountSeq?.toString() ?? null);
     const difference = `usage_log has ${entry.deductionId} with account ${row?.account_id}, cost ${row?.cost}, seq ${row?.account_seq}`;
-    outcomes.set(entry, same ? { outcome: "already" } : poison("duplicate_id", difference, false));
+    if (same) outcomes.set(entry, { outcome: "already" });
+    else if (row) outcomes.set(entry, poison("duplicate_id", difference, false));
+    else
+      outcomes.set(entry, poison("written_off", `${entry.deductionId} was written off: its cost is given back`, false));
   }
 }
 

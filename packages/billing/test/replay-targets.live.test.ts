@@ -1,10 +1,23 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { listDeadLetters, listPending, peekBalance, planReplay, shardOf, startReplay } from "../src/index.ts";
+import {
+  decodeEntry,
+  decodeRaw,
+  listDeadLetters,
+  listPending,
+  peekBalance,
+  planReplay,
+  proveAll,
+  repair,
+  shardOf,
+  startReplay,
+} from "../src/index.ts";
 import { LIVE_MS, takeOver } from "../src/pending.ts";
+import { settle } from "../src/settle.ts";
 import {
   accountsApart,
   addEntry,
   anAct,
+  booked,
   chargeUnits,
   deliverTo,
   drain,
@@ -182,6 +195,34 @@ describe("dead letters", () => {
     expect(await peekBalance(stage.billing, account)).toEqual(redis);
     expect(await drift(stage, account)).toEqual(noDrift);
     expect(await chainProblems(stage, account)).toEqual([]);
+  });
+
+  test("Rule 8: what was written off is settled by nobody, neither by an act frozen before nor by who has its entry in hand", async () => {
+    const account = await stage.account("100");
+    await chargeUnits(stage, account, 1);
+    await settleAll(stage);
+    await stage.query(
+      "ALTER TABLE data.usage_log ADD CONSTRAINT usage_log_test_check CHECK (model <> 'gpt-4o') NOT VALID",
+    );
+    await chargeUnits(stage, account, 1);
+    await drain(stage);
+    await stage.query("ALTER TABLE data.usage_log DROP CONSTRAINT usage_log_test_check");
+    const [letter] = await listDeadLetters(stage.billing.query);
+    const [row] = await stage.query<{ raw: Buffer }>("SELECT raw FROM data.dead_letter");
+    const position = { shard: shardOf(account.id, 16), entryId: letter?.entryId ?? "", deliveryCount: 1 };
+    const entry = decodeEntry(position, decodeRaw(row?.raw ?? Buffer.alloc(0)));
+    const { operationId } = await startReplay(stage.billing, { kind: "dead_letters" }, anAct());
+    await proveAll(stage.billing);
+    const written = await repair(stage.billing, account, anAct(), { writeOff: [letter?.id ?? ""] });
+    expect(written.outcome).toBe("repaired");
+    expect(await execute(stage, operationId)).toMatchObject({ targets: 1, applied: 0, already: 1, failed: 0 });
+    expect(await settle(stage.billing, [entry], "who had it in hand")).toMatchObject([{ errorClass: "written_off" }]);
+    const plan = await planReplay(stage.billing, { kind: "dead_letters", ids: [letter?.id ?? ""] });
+    expect(plan.classes.already_applied).toBe(1);
+    await settleAll(stage);
+    expect(await booked(stage, account)).toEqual({ rows: 1, moved: "0.000000000" });
+    expect((await peekBalance(stage.billing, account))?.balanceNanos).toBe(99n * UNIT);
+    expect(await drift(stage, account)).toEqual(noDrift);
   });
 
   test("Rule 8: a link has no deduction that settling could close it by: the replay closes its letter", async () => {
