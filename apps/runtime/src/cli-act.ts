@@ -66,12 +66,12 @@ function sayProgress({ counts, state }: Operation): void {
 
 /** Names, on standard error, the acts of before that are not over. */
 export async function sayUnfinished(billing: Billing): Promise<void> {
-  for (const { action, id, actor, startedAt, state, counts } of await listOperations(billing.query, {
-    unfinished: true,
-  })) {
-    const progress = counts ? `, ${counts.targets - counts.left} of ${counts.targets} done` : "";
+  for (const operation of await listOperations(billing.query, { unfinished: true })) {
+    const { action, id, actor, startedAt, state, counts } = operation;
     const about = `${action} ${id} of ${actor}, begun ${startedAt.toISOString()}`;
-    process.stderr.write(`Not finished: ${about} (${state}${progress}). A running worker goes on with it.\n`);
+    const bulk =
+      counts && `${state}, ${counts.targets - counts.left} of ${counts.targets} done; a running worker goes on with it`;
+    process.stderr.write(`Not finished: ${about}${bulk ? ` (${bulk})` : ""}.\n`);
   }
 }
 
