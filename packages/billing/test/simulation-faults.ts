@@ -1,7 +1,7 @@
 // What else happens to a running system: older producers and workers beside ours, cut connections, an operator's replay.
 import { randomUUID } from "node:crypto";
-import { type AccountRef, proveAll, readStandings } from "../src/index.ts";
-import { settle } from "../src/settle.ts";
+import { waitFor } from "@drawdown/local-stack";
+import { type AccountRef, type Billing, proveAll, runOperation, startReplay } from "../src/index.ts";
 import type { Stage } from "./stage.ts";
 
 /** Small, fast and the same everywhere (mulberry32). */
@@ -83,20 +83,18 @@ export async function cutConnections(stage: Stage, which: string): Promise<void>
   );
 }
 
-/** Settles what is acked and not in the books, half-settled rows included. Returns the ids of these entries. */
-export async function replayUnaccounted(stage: Stage): Promise<string[]> {
-  const { billing } = stage;
-  const found: string[] = [];
-  for (const { shard } of await proveAll(billing))
-    for (let from = "-", more = true; more; ) {
-      const page = await readStandings(billing, shard, from, "+", 1_000);
-      const lost = page.entries.flatMap(({ entry, standing }) =>
-        entry && (standing === "unaccounted" || standing === "half_settled") ? [entry] : [],
-      );
-      found.push(...lost.map((entry) => entry.entryId));
-      if (lost.length > 0) await settle(billing, lost, "replay");
-      more = page.more;
-      from = `(${page.entries.at(-1)?.raw.entryId ?? "0-0"}`;
-    }
-  return found;
+/**
+ * Finds what is acked and not in the books, half-settled rows included, and settles it as an operator does: an act with frozen
+ * targets, executed until it is over however often its executor dies. Returns the ids of the entries found.
+ */
+export async function replayUnaccounted(billing: Billing): Promise<string[]> {
+  await proveAll(billing);
+  const act = { actor: "simulation", role: "admin", reason: "simulated" };
+  const { operationId, plan } = await startReplay(billing, { kind: "unaccounted" }, act);
+  if (operationId !== null)
+    await waitFor(
+      async () => (await runOperation(billing, operationId, new AbortController().signal)) === "finished" || undefined,
+      { timeoutMs: 30_000, what: "the end of a replay" },
+    );
+  return plan.targets.map(({ target }) => target.entry_id);
 }

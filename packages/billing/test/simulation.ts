@@ -1,9 +1,12 @@
 // A seeded random schedule of traffic and faults against real servers, and the simplest possible model of what must come
-// out. Threads of work overlap as they like; what each of them does is decided by the seed.
+// out. What operation n of a seed does is decided by the seed and n alone, so a failing seed runs the same schedule again;
+// lanes of work overlap as they like, and how they do is the machine's.
 import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import { waitFor } from "@drawdown/local-stack";
 import {
   type AccountRef,
+  applyCredits,
   type Billing,
   type ChargeOutcome,
   charge,
@@ -13,6 +16,7 @@ import {
   formatUnits,
   type Observe,
   type ObservePoint,
+  proveAll,
   shardOf,
   streamKey,
 } from "../src/index.ts";
@@ -23,40 +27,64 @@ import {
   replayUnaccounted,
   sendAsOlderProducer,
 } from "./simulation-faults.ts";
-import { compare, type Model, olderCharge } from "./simulation-model.ts";
-import { aCharge, type Running, type Stage } from "./stage.ts";
+import {
+  check,
+  compare,
+  compareCold,
+  credit,
+  leftAfterCleanup,
+  type Model,
+  olderCharge,
+  openModels,
+} from "./simulation-model.ts";
+import { aCharge, type Stage } from "./stage.ts";
 
-export const faults = [
-  "repeated request",
-  "credit by post_credit",
-  "credit by SQL",
-  "worker crash",
-  "gateway crash",
-  "load crash",
-  "Postgres connections cut",
-  "Redis restart",
-  "hand-made DEL",
-  "older producer",
-  "older worker fails",
-  "older worker succeeds",
-  "dead letter",
-  "cleanup",
-  "listener drop",
-  "replay",
-] as const;
-export type Fault = (typeof faults)[number];
+/** Each with its share of the operations; all the rest are charges. */
+const shares = {
+  "repeated request": 0.015,
+  "credit by post_credit": 0.015,
+  "credit by SQL": 0.015,
+  "worker crash": 0.015,
+  "gateway crash": 0.015,
+  "load crash": 0.015,
+  "listener crash": 0.01,
+  "hand-made DEL": 0.015,
+  "older producer": 0.015,
+  "older worker fails": 0.015,
+  "older worker succeeds": 0.015,
+  "dead letter": 0.015,
+  "Postgres connections cut": 0.003,
+  "Redis restart": 0.002,
+  "listener drop": 0.003,
+  cleanup: 0.002,
+  replay: 0.002,
+  "replay crash": 0.002,
+};
+export type Fault = keyof typeof shares;
+export const faults = Object.keys(shares) as Fault[];
 
-const workerPoints: readonly ObservePoint[] = [
-  "consume.read",
-  "settle.written",
-  "settle.committed",
-  "dead_letter.written",
-  "consume.acked",
-];
-const loadPoints: readonly ObservePoint[] = ["load.collected", "load.read", "load.set"];
+const points = {
+  "worker crash": [
+    "consume.read",
+    "settle.written",
+    "settle.committed",
+    "dead_letter.written",
+    "consume.acked",
+    "consume.claimed",
+  ],
+  "gateway crash": ["charge.sent", "charge.answered"],
+  "load crash": ["load.collected", "load.read", "load.set"],
+  "listener crash": ["credit.read", "credit.applied", "credit.caught_up"],
+  "replay crash": ["replay.gathered", "replay.settled", "operation.recorded"],
+  "Redis restart": ["fence.adopted", "fence.advanced"],
+} as const satisfies Partial<Record<Fault, readonly ObservePoint[]>>;
+
+const LANES = 24;
+const PROVE_EVERY_MS = 500;
 
 class Crash extends Error {}
 
+type Random = () => number;
 type Done = { request: ReturnType<typeof aCharge>; outcome: ChargeOutcome };
 
 export type SimulationOptions = {
@@ -64,7 +92,7 @@ export type SimulationOptions = {
   seed: number;
   operations: number;
   accounts: number;
-  counts: Map<Fault, number>;
+  counts: Map<Fault | "refused", number>;
   /** Set in tests of the simulation itself: replaces a part by one with a known bug. */
   planted?: {
     afterCredit?: (account: AccountRef) => Promise<void>;
@@ -76,7 +104,7 @@ export type SimulationOptions = {
 
 /** Runs one seed and returns what is wrong at rest, in words; empty when everything holds. */
 export async function runSeed(options: SimulationOptions): Promise<string[]> {
-  const simulation = new Simulation(options);
+  const simulation = new Simulation(options, await openModels(options.stage, options.accounts));
   await simulation.open();
   try {
     await simulation.run();
@@ -89,222 +117,193 @@ export async function runSeed(options: SimulationOptions): Promise<string[]> {
 class Simulation {
   readonly #stage: Stage;
   readonly #options: SimulationOptions;
-  readonly #random: () => number;
-  readonly #models: Model[] = [];
-  readonly #done: Done[] = [];
+  readonly #models: readonly Model[];
+  /** By the number of its operation. */
+  readonly #done: (Done | undefined)[] = [];
   readonly #problems: string[] = [];
   readonly #armed = new Set<ObservePoint>();
   /** Entries that an older worker acked: these may be missing in the books. */
   readonly #lost = new Set<string>();
-  #gateways: Billing[] = [];
-  #worker: Promise<void> = Promise.resolve();
-  #stopWorker = new AbortController();
-  #listener: Running | undefined;
+  readonly #gateways: Billing[] = [];
+  readonly #stop = new AbortController();
+  #running: Promise<void>[] = [];
   #restarting: Promise<void> | undefined;
 
-  constructor(options: SimulationOptions) {
+  constructor(options: SimulationOptions, models: readonly Model[]) {
     this.#options = options;
     this.#stage = options.stage;
-    this.#random = randomOf(options.seed);
+    this.#models = models;
   }
 
   async open(): Promise<void> {
-    for (let i = 0; i < this.#options.accounts; i++) {
-      const account = await this.#stage.account("100", { type: i % 4 === 0 ? "tenant" : "user" });
-      this.#models.push({ account, creditsNanos: 100_000_000_000n, chargedNanos: 0n, charges: 0, older: 0 });
-    }
     for (let i = 0; i < 2; i++) this.#gateways.push(await this.#stage.another({ observe: this.#observe }));
-    this.#listener = this.#stage.listener({ catchUpMs: 200 });
-    this.#startWorker();
+    const names = this.#random(-1);
+    this.#running = [
+      this.#keepRunning("worker", (signal) => this.#work(names() < 0.5 ? "worker-1" : "worker-2", signal)),
+      this.#keepRunning("listener", (signal) => this.#listen(signal)),
+      this.#keepRunning("prover", (signal) => this.#prove(signal)),
+    ];
   }
 
   async run(): Promise<void> {
-    let left = this.#options.operations;
+    let next = 0;
     const lane = async () => {
-      while (left-- > 0) await this.#operate();
+      while (next < this.#options.operations) await this.#operate(next++);
     };
-    await Promise.all(Array.from({ length: 8 }, lane));
+    await Promise.all(Array.from({ length: LANES }, lane));
   }
 
   async close(): Promise<void> {
-    this.#stopWorker.abort();
-    await Promise.allSettled([this.#worker, this.#listener?.stop()]);
+    this.#stop.abort();
+    await Promise.allSettled(this.#running);
     await Promise.allSettled(this.#gateways.map(closeBilling));
+  }
+
+  /** The chances of one operation. */
+  #random(operation: number): Random {
+    return randomOf(Math.imul(this.#options.seed, 0x9e3779b1) ^ Math.imul(operation + 1, 0x85ebca6b));
   }
 
   readonly #observe: Observe = (point) => {
     if (this.#armed.delete(point)) throw new Crash(point);
   };
 
-  #startWorker(): void {
-    const { signal } = this.#stopWorker;
-    const start = async (): Promise<void> => {
-      while (!signal.aborted) {
-        const consumer = this.#random() < 0.5 ? "worker-1" : "worker-2";
-        const settings = { blockTimeMs: 50, claimIdleMs: 300, claimEveryMs: 100, retryDelayMs: 20 };
-        const observe: Observe = (point) => {
-          if (point === "consume.read") this.#options.planted?.beforeCommit?.(consumer);
-          this.#observe(point);
-        };
-        const billing = await this.#stage.another({ observe });
-        try {
-          await consume({ billing, consumer, signal, settings });
-        } catch (error) {
-          if (!(error instanceof Crash)) throw error;
-        } finally {
-          await closeBilling(billing);
-        }
-      }
+  #arm(fault: keyof typeof points, random: Random): void {
+    this.#armed.add(pick<ObservePoint>(points[fault], random));
+  }
+
+  /** A process that died, or that cannot reach a store at its start, is started again. */
+  async #keepRunning(what: string, run: (signal: AbortSignal) => Promise<void>): Promise<void> {
+    const { signal } = this.#stop;
+    while (!signal.aborted)
+      await run(signal).catch((error: unknown) => {
+        const expected = error instanceof Crash || (error instanceof Error && "retryable" in error);
+        if (!expected) this.#problems.push(`${what}: ${error instanceof Error ? error.stack : String(error)}`);
+      });
+  }
+
+  async #work(consumer: string, signal: AbortSignal): Promise<void> {
+    const settings = { blockTimeMs: 50, claimIdleMs: 400, claimEveryMs: 200, retryDelayMs: 20 };
+    const observe: Observe = (point) => {
+      if (point === "consume.read") this.#options.planted?.beforeCommit?.(consumer);
+      this.#observe(point);
     };
-    const retried = async (): Promise<void> => {
-      // A worker process that cannot reach Redis at its start ends, and is started again.
-      while (!signal.aborted) await start().catch((error: unknown) => this.#noteUnlessAway(error));
-    };
-    this.#worker = retried();
+    const billing = await this.#stage.another({ observe });
+    await consume({ billing, consumer, signal, settings }).finally(() => closeBilling(billing));
   }
 
-  #noteUnlessAway(error: unknown): void {
-    if (!(error instanceof Error && "retryable" in error)) this.#problems.push(`worker: ${String(error)}`);
+  async #listen(signal: AbortSignal): Promise<void> {
+    const billing = await this.#stage.another({ observe: this.#observe });
+    const databaseUrl = this.#stage.database.url;
+    await applyCredits({ billing, databaseUrl, signal, catchUpMs: 200 }).finally(() => closeBilling(billing));
   }
 
-  #pick<T>(list: readonly T[]): T {
-    const one = list[Math.floor(this.#random() * list.length)];
-    if (one === undefined) throw new Error("nothing to pick from");
-    return one;
+  /** As the schedule does each minute. */
+  async #prove(signal: AbortSignal): Promise<void> {
+    await sleep(PROVE_EVERY_MS, undefined, { signal }).catch(() => {});
+    if (!signal.aborted) await proveAll(this.#stage.billing);
   }
 
-  #count(fault: Fault): void {
-    this.#options.counts.set(fault, (this.#options.counts.get(fault) ?? 0) + 1);
+  async #operate(n: number): Promise<void> {
+    const random = this.#random(n);
+    const model = pick(this.#models, random);
+    let dice = random();
+    for (const fault of faults) {
+      dice -= shares[fault];
+      if (dice >= 0) continue;
+      if (await this.#act(fault, model, random, n)) this.#count(fault);
+      return;
+    }
+    await this.#charge(model, random, n);
   }
 
-  async #operate(): Promise<void> {
-    const dice = this.#random();
-    if (dice < 0.83) return await this.#charge();
-    if (dice < 0.995)
-      return await this.#meddle(
-        this.#pick([
-          "repeated request",
-          "credit by post_credit",
-          "credit by SQL",
-          "worker crash",
-          "gateway crash",
-          "load crash",
-          "hand-made DEL",
-          "older producer",
-          "older worker fails",
-          "older worker succeeds",
-          "dead letter",
-        ] as const),
-      );
-    return await this.#meddle(
-      this.#pick(["Postgres connections cut", "Redis restart", "cleanup", "listener drop", "replay"] as const),
-    );
+  #count(what: Fault | "refused"): void {
+    this.#options.counts.set(what, (this.#options.counts.get(what) ?? 0) + 1);
   }
 
-  async #charge(): Promise<void> {
-    const model = this.#pick(this.#models);
-    const costNanos = BigInt(Math.floor(this.#random() * 400_000_000));
-    const request = aCharge(
-      model.account,
-      this.#random() < 0.02 ? 0n : costNanos,
-      this.#random() < 0.1 ? { delivered: true } : {},
-    );
-    const outcome = await this.#insist(request);
+  async #charge(model: Model, random: Random, n: number): Promise<void> {
+    const costNanos = random() < 0.02 ? 0n : BigInt(Math.floor(random() * 400_000_000));
+    const request = aCharge(model.account, costNanos, random() < 0.1 ? { delivered: true } : {});
+    const outcome = await this.#insist(request, random);
     if (outcome.outcome === "charged" || outcome.outcome === "repeated") {
       model.chargedNanos += request.costNanos;
       model.charges++;
-      this.#done.push({ request, outcome });
+      this.#done[n] = { request, outcome };
       if (!request.delivered && outcome.balanceAfterNanos < 0n)
         this.#problems.push(`overspent: ${formatUnits(outcome.balanceAfterNanos)}`);
       await this.#options.planted?.afterCharge?.(model.account);
-    } else if (outcome.outcome !== "refused") this.#problems.push(`charge answered ${outcome.outcome}`);
+    } else if (outcome.outcome === "refused" && outcome.availableNanos < costNanos) this.#count("refused");
+    else this.#problems.push(`a charge was answered ${outcome.outcome}`);
   }
 
   /** Asks with the same request id until there is an answer, as a client does. */
-  async #insist(request: ReturnType<typeof aCharge>): Promise<ChargeOutcome> {
-    return await waitFor(() => charge(this.#pick(this.#gateways), request), {
+  async #insist(request: ReturnType<typeof aCharge>, random: Random): Promise<ChargeOutcome> {
+    return await waitFor(() => charge(pick(this.#gateways, random), request), {
       timeoutMs: 30_000,
       what: "an answer to a charge",
+      intervalMs: 10,
     });
   }
 
-  async #meddle(fault: Fault): Promise<void> {
-    const model = this.#pick(this.#models);
-    if (await this.#act(fault, model)) this.#count(fault);
-  }
-
-  async #act(fault: Fault, model: Model): Promise<boolean> {
+  async #act(fault: Fault, model: Model, random: Random, n: number): Promise<boolean> {
     const { account } = model;
     const key = streamKey(shardOf(account.id, 16));
     switch (fault) {
       case "repeated request":
-        return await this.#repeat();
+        return await this.#repeat(random, n);
       case "credit by post_credit":
-        return await this.#credit(
-          model,
-          "SELECT data.post_credit($1, $2::numeric, CASE WHEN $2::numeric > 0 THEN 'top_up' ELSE 'adjustment' END, $3, 'simulated', 'simulation')",
-        );
       case "credit by SQL":
-        return await this.#credit(
-          model,
-          "UPDATE data.account_balance SET balance = balance + $2 WHERE id = $1 AND $3::text IS NOT NULL",
-        );
+        return await this.#credit(model, fault === "credit by SQL", random);
       case "worker crash":
-        return Boolean(this.#armed.add(this.#pick(workerPoints)));
       case "gateway crash":
-        return Boolean(this.#armed.add("charge.answered"));
+      case "listener crash":
+        this.#arm(fault, random);
+        return true;
       case "load crash":
-        this.#armed.add(this.#pick(loadPoints));
+        this.#arm(fault, random);
         return await this.#del(account);
       case "hand-made DEL":
         return await this.#del(account);
       case "older producer":
-        return await this.#send(() =>
-          sendAsOlderProducer(this.#stage, account, key, Math.floor(this.#random() * 100_000)).then((nanos) =>
-            olderCharge(model, nanos),
-          ),
+        return await happened(async () =>
+          olderCharge(model, await sendAsOlderProducer(this.#stage, account, key, Math.floor(random() * 100_000))),
         );
       case "older worker fails":
       case "older worker succeeds":
-        return await this.#send(() =>
-          readAsOlderWorker(this.#stage, key, fault === "older worker succeeds", this.#lost),
-        );
+        return await happened(() => readAsOlderWorker(this.#stage, key, fault === "older worker succeeds", this.#lost));
       case "dead letter":
-        return await this.#send(() =>
+        return await happened(() =>
           this.#stage.billing.redis.xadd(key, "*", "deduction_id", randomUUID(), "cost", "NaN"),
         );
       case "Postgres connections cut":
-        return await this.#send(() => cutConnections(this.#stage, "true"));
+        return await happened(() => cutConnections(this.#stage, "true"));
       case "listener drop":
-        return await this.#send(() => cutConnections(this.#stage, "application_name = 'drawdown listen'"));
+        return await happened(() => cutConnections(this.#stage, "application_name = 'drawdown listen'"));
       case "Redis restart":
-        return await this.#restartRedis();
+        return await this.#restartRedis(random);
       case "cleanup":
-        return await this.#send(() => cleanup(this.#stage.billing, { maxAgeMs: 0, maxPerShard: 200, dryRun: false }));
+        return await happened(() => cleanup(this.#stage.billing, { maxAgeMs: 0, maxPerShard: 200, dryRun: false }));
+      case "replay crash":
+        this.#arm(fault, random);
+        return await happened(() => this.#replay(random));
       case "replay":
-        return await this.#send(async () => {
-          for (const id of await replayUnaccounted(this.#stage))
-            if (!this.#lost.has(id))
-              this.#problems.push(`entry ${id} was acked, is not in the books, and no older worker lost it`);
-        });
+        return await happened(() => this.#replay(random));
     }
   }
 
-  /** Something that a store being away may prevent; then it did not happen. */
-  async #send(work: () => Promise<unknown>): Promise<boolean> {
-    try {
-      await work();
-      return true;
-    } catch (error) {
-      if (error instanceof TypeError || error instanceof RangeError) throw error;
-      return false;
-    }
+  async #replay(random: Random): Promise<void> {
+    for (const id of await replayUnaccounted(pick(this.#gateways, random)))
+      if (!this.#lost.has(id))
+        this.#problems.push(`entry ${id} was acked, is not in the books, and no older worker lost it`);
   }
 
-  async #repeat(): Promise<boolean> {
-    const done = this.#done.length > 0 ? this.#pick(this.#done) : undefined;
+  /** The nearest earlier charge that was answered, asked again. */
+  async #repeat(random: Random, n: number): Promise<boolean> {
+    let earlier = Math.floor(random() * n);
+    while (earlier > 0 && !this.#done[earlier]) earlier--;
+    const done = this.#done[earlier];
     if (!done) return false;
-    const outcome = await this.#insist(done.request);
+    const outcome = await this.#insist(done.request, random);
     const same =
       outcome.outcome === "repeated" &&
       "deductionId" in done.outcome &&
@@ -313,50 +312,30 @@ class Simulation {
     return true;
   }
 
-  async #credit(model: Model, sql: string): Promise<boolean> {
-    const nanos = BigInt(Math.floor(this.#random() * 20_000_000_000)) - 5_000_000_000n;
+  async #credit(model: Model, bySql: boolean, random: Random): Promise<boolean> {
+    const nanos = BigInt(Math.floor(random() * 20_000_000_000)) - 5_000_000_000n;
     if (nanos === 0n) return false;
-    // A connection cut at the wrong moment leaves open whether it was committed: the reference, or the audit row's absence, tells.
-    const reference = randomUUID();
-    return await this.#send(async () => {
-      const client = await this.#stage.db.$client.connect();
-      try {
-        await client.query("BEGIN");
-        await client.query(sql, [model.account.id, formatUnits(nanos), reference]);
-        await client.query("SELECT set_config('drawdown.probe', '1', true)");
-        model.creditsNanos += nanos;
-        await client.query("COMMIT").catch(async (error: unknown) => {
-          if (!(await this.#wasCommitted(model, nanos, reference))) model.creditsNanos -= nanos;
-          throw error;
-        });
-        await this.#options.planted?.afterCredit?.(model.account);
-      } finally {
-        client.release(true);
-      }
+    return await happened(async () => {
+      await credit(this.#stage, model, nanos, bySql);
+      await this.#options.planted?.afterCredit?.(model.account);
     });
   }
 
-  async #wasCommitted(model: Model, nanos: bigint, reference: string): Promise<boolean> {
-    const sql =
-      "SELECT 1 FROM data.account_balance_audit WHERE account_id = $1 AND amount = $2 AND (reference = $3 OR reference IS NULL) LIMIT 1";
-    const rows = await waitFor(
-      async () => ({ found: await this.#stage.query(sql, [model.account.id, formatUnits(nanos), reference]) }),
-      { timeoutMs: 10_000, what: "Postgres back" },
-    );
-    return rows.found.length > 0;
-  }
-
   async #del(account: AccountRef): Promise<boolean> {
-    return await this.#send(() =>
-      this.#stage.billing.redis.del(
-        `balance:{${streamKey(shardOf(account.id, 16))}}:${account.type}:${account.ownerId}`,
-      ),
-    );
+    const key = `balance:{${streamKey(shardOf(account.id, 16))}}:${account.type}:${account.ownerId}`;
+    return await happened(() => this.#stage.billing.redis.del(key));
   }
 
-  async #restartRedis(): Promise<boolean> {
+  /** Half of them by SIGKILL. Some of those who find it back die while they let each other in. */
+  async #restartRedis(random: Random): Promise<boolean> {
     if (this.#restarting) return false;
-    this.#restarting = this.#stage.redis.restart().finally(() => {
+    if (random() < 0.5) this.#arm("Redis restart", random);
+    const kill = random() < 0.5;
+    const restart = async () => {
+      if (kill) await this.#stage.redis.kill();
+      await this.#stage.redis.restart();
+    };
+    this.#restarting = restart().finally(() => {
       this.#restarting = undefined;
     });
     await this.#restarting;
@@ -367,17 +346,39 @@ class Simulation {
     this.#armed.clear();
     await this.#restarting;
     // Every account is charged once more, so that it is loaded and every credit has somewhere to go.
+    const last = this.#random(-2);
     for (const model of this.#models) {
-      const outcome = await this.#insist(aCharge(model.account, 0n, { delivered: true }));
+      const outcome = await this.#insist(aCharge(model.account, 0n, { delivered: true }), last);
       if (outcome.outcome === "charged" || outcome.outcome === "repeated") model.charges++;
     }
     const note = (error: unknown) => this.#problems.push(String(error), String(error instanceof Error && error.cause));
     await this.#stage.drained().catch(note);
-    for (const id of await replayUnaccounted(this.#stage))
-      if (!this.#lost.has(id))
-        this.#problems.push(`entry ${id} was acked, is not in the books, and no older worker lost it`);
+    await this.#replay(last);
     await this.#stage.atRest().catch(note);
-    for (const model of this.#models) this.#problems.push(...(await compare(this.#stage, model)));
+    for (const found of await Promise.all(this.#models.map((model) => compare(this.#stage, model))))
+      this.#problems.push(...found);
+    this.#problems.push(
+      ...(await check(this.#stage)),
+      ...(await leftAfterCleanup(this.#stage)),
+      ...(await compareCold(this.#stage, this.#models)),
+    );
     return this.#problems;
+  }
+}
+
+function pick<T>(list: readonly T[], random: Random): T {
+  const one = list[Math.floor(random() * list.length)];
+  if (one === undefined) throw new Error("nothing to pick from");
+  return one;
+}
+
+/** Something that a store being away, or a crash, may prevent; then it did not happen. */
+async function happened(work: () => Promise<unknown>): Promise<boolean> {
+  try {
+    await work();
+    return true;
+  } catch (error) {
+    if (error instanceof TypeError || error instanceof RangeError) throw error;
+    return false;
   }
 }
