@@ -352,7 +352,7 @@ class ProcessSimulation {
     ].flatMap(([store, found]) =>
       String(found) === String(expected)
         ? []
-        : [`account ${account.ref.id}: ${store} has ${found}, the model ${expected}`],
+        : [`account ${account.ref.id}: ${String(store)} has ${String(found)}, the model ${String(expected)}`],
     );
   }
 }

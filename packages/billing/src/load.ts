@@ -9,7 +9,7 @@ import { balanceKey, epochKey, provenKey, shardOf, streamKey } from "./keys.ts";
 import { parseUnits } from "./money.ts";
 import { inTransaction } from "./postgres.ts";
 import { readMark, readUnaccountedIds } from "./proven.ts";
-import { loadScript, replyArray, replyText, runScript } from "./redis.ts";
+import { loadScript, redisFailure, replyArray, replyText, runScript } from "./redis.ts";
 import { tryDecode } from "./standing.ts";
 import type { AccountRef, Entry } from "./stream.ts";
 
@@ -111,7 +111,7 @@ async function lastStreamId(billing: Billing, shard: number): Promise<string> {
     return replyText(flat[flat.indexOf("last-generated-id") + 1]);
   } catch (error) {
     if (error instanceof Error && error.message.includes("no such key")) return "0-0";
-    return await billing.ask(() => Promise.reject(error));
+    throw redisFailure(error);
   }
 }
 

@@ -29,17 +29,18 @@ afterAll(() => stage.close());
 function traffic(accounts: readonly AccountRef[], options: { batch: number; deletions: boolean }) {
   const any = () => accounts[Math.floor(Math.random() * accounts.length)] as AccountRef;
   const counts = { charged: 0, credited: 0, deleted: 0 };
-  let going = true;
+  const stopped = new AbortController();
   let allowed = 0;
   const wake: (() => void)[] = [];
   const open = () => {
     for (const go of wake.splice(0)) go();
   };
   const permission = async () => {
-    while (going && counts.charged >= allowed) await new Promise<void>((resolve) => wake.push(resolve));
+    while (!stopped.signal.aborted && counts.charged >= allowed)
+      await new Promise<void>((resolve) => wake.push(resolve));
   };
   const lane = async (billing: Billing) => {
-    while (going) {
+    while (!stopped.signal.aborted) {
       await permission();
       const requests = Array.from({ length: options.batch }, () =>
         aCharge(any(), BigInt(1 + Math.floor(Math.random() * 1e6))),
@@ -51,7 +52,7 @@ function traffic(accounts: readonly AccountRef[], options: { batch: number; dele
     }
   };
   const credits = async () => {
-    while (going) {
+    while (!stopped.signal.aborted) {
       await permission();
       await stage.query("SELECT data.post_credit($1, 0.5, 'top_up', NULL, 'busy', 'test')", [any().id]);
       counts.credited += 1;
@@ -59,7 +60,7 @@ function traffic(accounts: readonly AccountRef[], options: { batch: number; dele
   };
   // A hand that deletes accounts from Redis, again and again: they are loaded while they are charged.
   const deletions = async () => {
-    while (going && options.deletions) {
+    while (!stopped.signal.aborted && options.deletions) {
       await permission();
       await stage.billing.redis.del(keyOf(any()));
       counts.deleted += 1;
@@ -74,7 +75,7 @@ function traffic(accounts: readonly AccountRef[], options: { batch: number; dele
       open();
     },
     stop: async () => {
-      going = false;
+      stopped.abort();
       open();
       await ended;
     },

@@ -71,14 +71,14 @@ test(`Rule 4: ${EACH} malformed entries among ${EACH} good ones: the good ones s
       bad.set(`${streamKey(shardOf(account.id, 16))}/${id}`, { entry, hash });
     });
   }
-  const count = async (sql: string) => (await stage.query<{ n: number }>(sql))[0]?.n;
-  await waitFor(async () => (await count("SELECT count(*)::int AS n FROM data.dead_letter")) === EACH, {
+  const numberOf = async (sql: string) => (await stage.query<{ n: number }>(sql))[0]?.n;
+  await waitFor(async () => (await numberOf("SELECT count(*)::int AS n FROM data.dead_letter")) === EACH, {
     timeoutMs: 120_000,
     what: "all malformed entries kept",
   });
   await stage.atRest();
 
-  expect(await count(settled)).toBe(EACH);
+  expect(await numberOf(settled)).toBe(EACH);
   const letters = await stage.query<{
     place: string;
     hash: string;
@@ -116,7 +116,7 @@ test(`Rule 4: ${EACH} malformed entries among ${EACH} good ones: the good ones s
   await chargeMany(stage.billing, [aCharge(accounts[0] as AccountRef, 1n)]);
   await stage.atRest();
   await Promise.all([worker.stop(), listener.stop()]);
-  expect(await count(settled)).toBe(EACH + 1);
+  expect(await numberOf(settled)).toBe(EACH + 1);
 });
 
 test("Rule 4: poison that stays below a tenth of each batch never stops its shard, however much of it is tried again at once", {

@@ -158,7 +158,7 @@ describe("Postgres away and back", () => {
         db,
         billing,
         query: async (sql: string, values?: unknown[]) => (await db.$client.query(sql, values)).rows,
-      } as Stage;
+      };
       const { rows } = await db.$client.query(
         `WITH u AS (INSERT INTO data.user_profile (email, name) VALUES ('o@example.test', 'o') RETURNING id)
          INSERT INTO data.account_balance (owner_userid, currency, balance) SELECT id, 'USD', 1000 FROM u RETURNING id, owner_userid`,

@@ -1,14 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import {
-  type AccountRef,
-  applyCredit,
-  charge,
-  proveAll,
-  reconcile,
-  shardOf,
-  streamKey,
-  verifyChain,
-} from "../src/index.ts";
+import { type AccountRef, applyCredit, charge, proveAll, reconcile, shardOf, streamKey } from "../src/index.ts";
 import { aCharge, openStage, type Stage } from "./stage.ts";
 
 const UNIT = 1_000_000_000n;

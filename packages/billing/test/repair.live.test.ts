@@ -3,21 +3,17 @@ import {
   type AccountRef,
   acceptBreak,
   applyCredit,
-  type Billing,
   charge,
   peekBalance,
   planRepair,
-  proveAll,
   readBalance,
   reconcile,
   repair,
-  shardOf,
-  streamKey,
   verifyChain,
 } from "../src/index.ts";
+import { balanceKeyOf, settleAllOf, settledAccountOf, streamOf, UNIT } from "./repair-stage.ts";
 import { aCharge, openStage, type Stage } from "./stage.ts";
 
-const UNIT = 1_000_000_000n;
 const act = { actor: "ann", role: "admin", reason: "seen in the log of the failover" };
 let stage: Stage;
 
@@ -26,22 +22,8 @@ beforeAll(async () => {
 });
 afterAll(() => stage.close());
 
-async function settleAll(): Promise<void> {
-  const worker = stage.worker();
-  await stage.drained();
-  await worker.stop();
-  await proveAll(stage.billing);
-}
-
-async function settledAccount(charges = 5): Promise<AccountRef> {
-  const account = await stage.account("100");
-  for (let i = 0; i < charges; i++) await charge(stage.billing, aCharge(account, UNIT));
-  await settleAll();
-  return account;
-}
-
-const streamOf = (account: AccountRef) => streamKey(shardOf(account.id, 16));
-const balanceKeyOf = (account: AccountRef) => `balance:{${streamOf(account)}}:${account.type}:${account.ownerId}`;
+const settleAll = () => settleAllOf(stage);
+const settledAccount = (charges?: number) => settledAccountOf(stage, charges);
 const newestId = async (account: AccountRef) =>
   (await stage.billing.redis.xrevrange(streamOf(account), "+", "-", "COUNT", 1))[0]?.[0] ?? "";
 const reportOf = async (account: AccountRef) =>
@@ -370,71 +352,5 @@ describe("repair", () => {
     await expect(repair(stage.billing, account, act, { writeOff })).rejects.toMatchObject({ code: "invalid_request" });
     await stage.billing.redis.del(balanceKeyOf(account));
     expect((await readBalance(stage.billing, account))?.balanceNanos).toBe(98n * UNIT);
-  });
-});
-
-describe("repair and crashes", () => {
-  async function crashAt(point: string): Promise<Billing> {
-    return await stage.another({
-      observe: (seen) => {
-        if (seen === point) throw new Error(`crash at ${point}`);
-      },
-    });
-  }
-
-  test.each(["repair.recorded", "repair.applied"])(
-    "Rule 8: after a crash at %s the act is finished by the next repair, and happened once",
-    async (point) => {
-      const account = await settledAccount();
-      await stage.billing.redis.hincrby(balanceKeyOf(account), "b", 3_000_000_000);
-      await expect(repair(await crashAt(point), account, act)).rejects.toThrow(`crash at ${point}`);
-      const unfinished = "SELECT id FROM data.operator_action WHERE finished_at IS NULL AND targets->>0 = $1";
-      const [action] = await stage.query<{ id: string }>(unfinished, [account.id]);
-      expect(action, "on record before its effect in Redis").toBeDefined();
-      await charge(stage.billing, aCharge(account, UNIT));
-      const next = await repair(stage.billing, account, { ...act, reason: "again" });
-      expect(next).toMatchObject({ outcome: "unchanged", resumed: [action?.id], plan: { outcome: "nothing" } });
-      expect(await stage.query(unfinished, [account.id])).toEqual([]);
-      expect(await balanceOf(account)).toBe(94n * UNIT);
-      await settleAll();
-      const report = await reportOf(account);
-      expect(report?.repairs).toMatchObject([{ reason: `repair ${action?.id}: ${act.reason}` }]);
-      expect(await findingsOf(account)).toEqual([]);
-    },
-  );
-
-  test("Rule 8: two operators who repair at once repair once", async () => {
-    const account = await settledAccount();
-    await stage.billing.redis.hincrby(balanceKeyOf(account), "b", 3_000_000_000);
-    const outcomes = await Promise.all([
-      repair(stage.billing, account, act),
-      repair(await stage.another(), account, { ...act, actor: "bob" }),
-    ]);
-    expect(await balanceOf(account)).toBe(95n * UNIT);
-    await settleAll();
-    expect((await reportOf(account))?.repairs).toHaveLength(1);
-    expect(outcomes.some(({ outcome }) => outcome === "repaired")).toBe(true);
-    expect(await stage.query("SELECT 1 FROM data.operator_action WHERE finished_at IS NULL")).toEqual([]);
-  });
-
-  test("Section 2: a repair during charges is never over a charge: what was drawn meanwhile stays drawn", async () => {
-    const account = await settledAccount();
-    const worker = stage.worker();
-    await stage.billing.redis.hincrby(balanceKeyOf(account), "b", 3_000_000_000);
-    let charges = 0;
-    let going = true;
-    const lane = async () => {
-      for (; going; charges++) await charge(stage.billing, aCharge(account, 1_000n));
-    };
-    const busy = lane();
-    const outcome = await repair(stage.billing, account, act);
-    going = false;
-    await busy;
-    if (outcome.outcome !== "repaired") expect((await repair(stage.billing, account, act)).outcome).toBe("repaired");
-    await stage.drained();
-    await worker.stop();
-    expect(await balanceOf(account)).toBe(95n * UNIT - BigInt(charges) * 1_000n);
-    expect(await findingsOf(account)).toEqual([]);
-    expect(charges).toBeGreaterThan(0);
   });
 });

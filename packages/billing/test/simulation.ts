@@ -189,13 +189,21 @@ class Simulation {
       this.#observe(point);
     };
     const billing = await this.#stage.another({ observe });
-    await consume({ billing, consumer, signal, settings }).finally(() => closeBilling(billing));
+    try {
+      await consume({ billing, consumer, signal, settings });
+    } finally {
+      await closeBilling(billing);
+    }
   }
 
   async #listen(signal: AbortSignal): Promise<void> {
     const billing = await this.#stage.another({ observe: this.#observe });
     const databaseUrl = this.#stage.database.url;
-    await applyCredits({ billing, databaseUrl, signal, catchUpMs: 200 }).finally(() => closeBilling(billing));
+    try {
+      await applyCredits({ billing, databaseUrl, signal, catchUpMs: 200 });
+    } finally {
+      await closeBilling(billing);
+    }
   }
 
   /** As the schedule does each minute. */
