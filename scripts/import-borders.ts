@@ -12,7 +12,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
 };
 
 /** The processes of the product never start servers: only `npm start`, the tests and the benchmarks do. */
-const MAY_START_SERVERS = /^(apps\/runtime\/src\/start[^/]*\.ts|scripts\/|bench\/|vitest\.)|\/test\/|\/e2e\//;
+const MAY_START_SERVERS = /^(apps\/runtime\/src\/start(\.ts|\/.*)|scripts\/|bench\/|vitest\.)|\/test\/|\/e2e\//;
 
 const IMPORT = /(?:\bfrom|\bimport|\bimport\s*\()\s*["']([^"']+)["']/g;
 

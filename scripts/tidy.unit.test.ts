@@ -32,7 +32,7 @@ describe("dependencies point one way, and packages have one door", () => {
     ["packages/billing/src/a.ts", "@drawdown/local-stack"],
     ["packages/billing/src/a.ts", "../../db/src/schema.ts"],
     ["packages/billing/test/a.live.test.ts", "@drawdown/db/schema"],
-    ["apps/runtime/src/gateway.ts", "@drawdown/local-stack"],
+    ["apps/runtime/src/gateway/server.ts", "@drawdown/local-stack"],
     ["apps/web/src/app/page.tsx", "@drawdown/runtime"],
   ])("%s may not import %s", (path, specifier) => {
     expect(borderViolations({ path, text: `import { x } from "${specifier}";` })).toHaveLength(1);
@@ -44,7 +44,7 @@ describe("dependencies point one way, and packages have one door", () => {
     ["packages/billing/src/a.ts", "@drawdown/db"],
     ["packages/billing/test/a.live.test.ts", "@drawdown/local-stack"],
     ["apps/runtime/src/start.ts", "@drawdown/local-stack"],
-    ["apps/runtime/src/gateway.ts", "./config.ts"],
+    ["apps/runtime/src/gateway/server.ts", "../config.ts"],
   ])("%s may import %s", (path, specifier) => {
     expect(borderViolations({ path, text: `import { x } from "${specifier}";` })).toEqual([]);
   });
@@ -74,7 +74,7 @@ describe("configuration has one reader per app", () => {
   test("only config.ts files read the environment", () => {
     const readers = sourceFiles(".ts", ".tsx").filter(({ path, text }) => readsEnvironment(path, text));
     expect(readers.map(({ path }) => path)).toEqual([]);
-    expect(readsEnvironment("apps/runtime/src/gateway.ts", "const port = process.env.PORT;")).toBe(true);
+    expect(readsEnvironment("apps/runtime/src/gateway/server.ts", "const port = process.env.PORT;")).toBe(true);
     expect(readsEnvironment("apps/runtime/src/config.ts", "const port = process.env.PORT;")).toBe(false);
   });
 });

@@ -3,8 +3,8 @@
  * `--json`, standard output is one JSON document whatever happens, a failure included; all else goes to standard error.
  */
 import { Command, CommanderError, Option } from "commander";
-import { checkCommands } from "./cli-checks.ts";
-import { operatorCommands } from "./cli-operator.ts";
+import { checkCommands } from "./cli/checks.ts";
+import { operatorCommands } from "./cli/operator.ts";
 import { Problem } from "./problem.ts";
 
 /** Runs the arguments after `drawdown`, and ends the process with the command's exit code. */
@@ -41,28 +41,28 @@ function commands(finish: (exitCode: number) => void): Command {
   asked(
     "migrate",
     "bring the database to the present schema; safe to run again and from several places at once",
-  ).action(async (options) => (await import("./cli-migrate.ts")).migrateCommand(options));
+  ).action(async (options) => (await import("./cli/migrate.ts")).migrateCommand(options));
   asked(
     "seed",
     "make demo customers, accounts, keys, providers and prices; run again it adds nothing and renews the secrets",
   )
     .option("--upstream <url>", "address of the provider that the demo providers stand for")
-    .action(async (options) => (await import("./cli-seed.ts")).seedCommand(options));
+    .action(async (options) => (await import("./cli/seed.ts")).seedCommand(options));
 
   command("gateway", "serve traffic and draw its cost down (GATEWAY_PORT)")
     .addOption(portOption())
-    .action(async (options) => finish(await (await import("./gateway-process.ts")).gatewayCommand(options)));
+    .action(async (options) => finish(await (await import("./gateway/process.ts")).gatewayCommand(options)));
   command("worker", "settle deductions into Postgres and apply credits to Redis")
     .addOption(portOption("serve /readyz, /healthz and /metrics on this port"))
-    .action(async (options) => finish(await (await import("./worker.ts")).workerCommand(options)));
+    .action(async (options) => finish(await (await import("./worker/process.ts")).workerCommand(options)));
   command("upstream", "simulate a provider: OpenAI- and Anthropic-shaped, deterministic")
     .addOption(portOption().makeOptionMandatory())
-    .action(async (options) => finish(await (await import("./upstream-process.ts")).upstreamCommand(options)));
+    .action(async (options) => finish(await (await import("./upstream/process.ts")).upstreamCommand(options)));
 
   asked(
     "balance <id>",
     "show an account's balance in Redis and in Postgres; <id> is the account's or its owner's",
-  ).action(async (id, options) => (await import("./cli-balance.ts")).balanceCommand(id, options));
+  ).action(async (id, options) => (await import("./cli/balance.ts")).balanceCommand(id, options));
   asked("credit <id> <amount>", "add an amount of units to an account; negative amounts only as adjustment")
     .addOption(
       new Option("--category <category>", "what kind of credit")
@@ -72,12 +72,12 @@ function commands(finish: (exitCode: number) => void): Command {
     .requiredOption("--reason <text>", "why; it is kept with the credit")
     .option("--reference <text>", "the credit's own id elsewhere: the same reference again changes nothing")
     .option("--actor <name>", "who does it", "command line")
-    .action(async (id, amount, options) => (await import("./cli-credit.ts")).creditCommand(id, amount, options));
+    .action(async (id, amount, options) => (await import("./cli/credit.ts")).creditCommand(id, amount, options));
   asked("trace <id>", "follow a deduction, request or stream entry from Redis to the books").action(
-    async (id, options) => (await import("./cli-trace.ts")).traceCommand(id, options),
+    async (id, options) => (await import("./cli/trace.ts")).traceCommand(id, options),
   );
   asked("stats", "streams, lag, pending entries, consumers, dead letters").action(async (options) =>
-    (await import("./cli-stats.ts")).statsCommand(options),
+    (await import("./cli/stats.ts")).statsCommand(options),
   );
   operatorCommands(asked, finish);
   checkCommands(asked, finish);
@@ -94,13 +94,13 @@ function portOption(description = "listen on this port"): Option {
 }
 
 async function report(error: unknown, json: boolean): Promise<void> {
-  const { describe } = await import("./cli-failure.ts");
+  const { describe } = await import("./cli/failure.ts");
   const { message, code, detail } = describe(error);
   // Commander has said its own already, with the way to the help.
   if (!(error instanceof CommanderError))
     process.stderr.write(`${message}\n${detail === undefined ? "" : `${detail}\n`}`);
   if (json) {
-    const { print } = await import("./cli-output.ts");
+    const { print } = await import("./cli/output.ts");
     print(JSON.stringify({ error: { code, message } }));
   }
 }

@@ -3,11 +3,11 @@
 
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { describe } from "./cli-failure.ts";
+import { describe } from "./cli/failure.ts";
 import { type Config, readConfig } from "./config.ts";
-import { openCleanup } from "./start-cleanup.ts";
-import { openProgress, type Progress } from "./start-progress.ts";
-import { type Stack, startStack } from "./start-stack.ts";
+import { openCleanup } from "./start/cleanup.ts";
+import { openProgress, type Progress } from "./start/progress.ts";
+import { type Stack, startStack } from "./start/stack.ts";
 
 const root = join(import.meta.dirname, "../../..");
 const exitCodes = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129, disconnect: 1 } as const;

@@ -12,7 +12,7 @@ import {
   waitFor,
 } from "@drawdown/local-stack";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { Seeded } from "../src/cli-seed.ts";
+import type { Seeded } from "../src/cli/seed.ts";
 import { run, start } from "./stage.ts";
 
 let database: TestDatabase;

@@ -5,7 +5,7 @@
 import { randomUUID } from "node:crypto";
 import type { AccountRef } from "@drawdown/billing";
 import { type Db, putVirtualKey } from "@drawdown/db";
-import { hashSecret } from "../src/gateway-keys.ts";
+import { hashSecret } from "../src/gateway/keys.ts";
 import { answers, type Started, start } from "./stage.ts";
 
 /** Small, fast and the same everywhere (mulberry32). */

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { dataOf, EventCutter } from "../src/gateway-events.ts";
+import { dataOf, EventCutter } from "../src/gateway/events.ts";
 
 const cutAll = (pieces: Uint8Array[]): string[] => {
   const cutter = new EventCutter();

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { Memory } from "../src/gateway-memory.ts";
+import { Memory } from "../src/gateway/memory.ts";
 
 type Row = { version: number };
 

@@ -3,7 +3,7 @@ import { closeDb, connectDb, type Db } from "@drawdown/db";
 import { type TestDatabase, testDatabase, waitFor } from "@drawdown/local-stack";
 import type { TaskList } from "graphile-worker";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { runJobs } from "../src/jobs.ts";
+import { runJobs } from "../src/jobs/runner.ts";
 
 let database: TestDatabase;
 let db: Db;

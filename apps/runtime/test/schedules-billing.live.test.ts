@@ -4,8 +4,8 @@ import { closeDb, connectDb, type Db, listSchedules } from "@drawdown/db";
 import { type TestDatabase, type TestRedis, testDatabase, testRedis, waitFor } from "@drawdown/local-stack";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type Config, readConfig } from "../src/config.ts";
-import { runJobs } from "../src/jobs.ts";
-import { billingSchedules, scheduleJobs } from "../src/schedules-billing.ts";
+import { runJobs } from "../src/jobs/runner.ts";
+import { billingSchedules, scheduleJobs } from "../src/jobs/schedule-tasks.ts";
 import { run, start } from "./stage.ts";
 
 let database: TestDatabase;

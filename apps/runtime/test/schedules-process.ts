@@ -2,8 +2,8 @@
 // timer and no connection holds it, and not before. What ran is said on standard output.
 import { once } from "node:events";
 import { closeDb, connectDb } from "@drawdown/db";
-import { runJobs } from "../src/jobs.ts";
-import { beatCron, enterSchedules, type Schedule, scheduleTasks } from "../src/schedules.ts";
+import { runJobs } from "../src/jobs/runner.ts";
+import { beatCron, enterSchedules, type Schedule, scheduleTasks } from "../src/jobs/schedules.ts";
 
 const [databaseUrl = ""] = process.argv.slice(2);
 const say = (line: string) => process.stdout.write(`${line}\n`);

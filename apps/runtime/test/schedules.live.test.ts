@@ -4,8 +4,8 @@ import { fileURLToPath } from "node:url";
 import { closeDb, connectDb, type Db, listSchedules, runScheduleNow, takeDueSchedules } from "@drawdown/db";
 import { type TestDatabase, testDatabase, waitFor } from "@drawdown/local-stack";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { runJobs } from "../src/jobs.ts";
-import { beatCron, enterSchedules, runStartSchedules, type Schedule, scheduleTasks } from "../src/schedules.ts";
+import { runJobs } from "../src/jobs/runner.ts";
+import { beatCron, enterSchedules, runStartSchedules, type Schedule, scheduleTasks } from "../src/jobs/schedules.ts";
 
 let database: TestDatabase;
 let db: Db;

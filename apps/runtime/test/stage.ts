@@ -6,7 +6,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { closeDb, connectDb, type Db } from "@drawdown/db";
 import { freePort, type TestRedis, testDatabase, testRedis, waitFor } from "@drawdown/local-stack";
-import type { Seeded } from "../src/cli-seed.ts";
+import type { Seeded } from "../src/cli/seed.ts";
 
 export const bin = fileURLToPath(new URL("../bin/drawdown.mjs", import.meta.url));
 

@@ -5,7 +5,7 @@ import type { FastifyInstance } from "fastify";
 import OpenAI from "openai";
 import { Registry } from "prom-client";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { upstreamServer } from "../src/upstream.ts";
+import { upstreamServer } from "../src/upstream/server.ts";
 
 let app: FastifyInstance;
 let address: string;

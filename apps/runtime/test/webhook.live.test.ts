@@ -4,9 +4,9 @@ import { createServer, type IncomingHttpHeaders } from "node:http";
 import { closeDb, connectDb, type Db, openAlert, resolveAlert } from "@drawdown/db";
 import { type TestDatabase, testDatabase, waitFor } from "@drawdown/local-stack";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { runJobs } from "../src/jobs.ts";
-import { beatCron, scheduleTasks } from "../src/schedules.ts";
-import { defaultWebhookSettings, type WebhookSettings, webhookTask } from "../src/webhook.ts";
+import { runJobs } from "../src/jobs/runner.ts";
+import { beatCron, scheduleTasks } from "../src/jobs/schedules.ts";
+import { defaultWebhookSettings, type WebhookSettings, webhookTask } from "../src/jobs/webhook.ts";
 
 const secret = "a-secret-that-no-log-may-hold";
 type Post = {

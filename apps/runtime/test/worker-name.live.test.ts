@@ -1,7 +1,7 @@
 import { type TestDatabase, testDatabase, waitFor } from "@drawdown/local-stack";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { takeName, type WorkerName } from "../src/worker-name.ts";
+import { takeName, type WorkerName } from "../src/worker/name.ts";
 
 let database: TestDatabase;
 let admin: pg.Client;

@@ -1,0 +1,91 @@
+/** The commands of those who look after the streams: what did not settle, settling it again, cleaning up, giving money back. */
+import { userInfo } from "node:os";
+import { type Command, Option } from "commander";
+import { Problem } from "../problem.ts";
+
+/** What every act is recorded with. */
+export type ActOptions = { json: boolean; actor: string; reason?: string };
+
+export type Filters = { id?: string[]; shard?: number; olderThan?: number };
+
+/** Adds them. `asked` makes a command with `--json`, `finish` takes a command's exit code. */
+export function operatorCommands(
+  asked: (nameAndArguments: string, description: string) => Command,
+  finish: (exitCode: number) => void,
+): void {
+  const filtered = (command: Command, what: string) =>
+    command
+      .option("--id <id...>", `only these ${what}`)
+      .addOption(whole("--shard <n>", "only this shard", 0))
+      .addOption(number("--older-than <seconds>", "only what is at least so old"));
+
+  filtered(asked("pending", "list what was delivered and not acked"), "entries (stream entry or deduction ids)")
+    .option("--consumer <name>", "only what this consumer holds")
+    .addOption(whole("--limit <n>", "the first so many", 1).default(10_000))
+    .action(async (options) => (await import("./pending.ts")).pendingCommand(options));
+  filtered(asked("dead-letters", "list what could not be settled"), "letters (letter, stream entry or deduction ids)")
+    .addOption(new Option("--state <state>", "only these").choices([...letterStates, "all"]).default("open"))
+    .option("--error-class <class>", "only failures of this class")
+    .addOption(whole("--limit <n>", "the newest so many", 1).default(1_000))
+    .option("--after <id>", "go on after the last letter of the page before")
+    .action(async (options) => (await import("./dead-letters.ts")).deadLettersCommand(options));
+  acting(filtered(asked("replay", "settle again what did not settle; never charges twice"), "targets"))
+    .option("--pending", "what dead consumers hold", false)
+    .option("--dead-letters", "open dead letters", false)
+    .option("--unaccounted", "what was acked and is not in the books", false)
+    .option("--error-class <class>", "only dead letters of this class")
+    .option("--consumer <name>", "only pending entries that this consumer holds")
+    .addOption(whole("--limit <n>", "the first so many", 1))
+    .option("--dry-run", "say what each target is, and do nothing", false)
+    .option("--yes", "do not ask first", false)
+    .action(async (options) => finish(await (await import("./replay.ts")).replayCommand(options)));
+  for (const [name, description] of [
+    ["discard", "set dead letters aside; restore undoes it"],
+    ["restore", "take discarded dead letters back"],
+  ] as const)
+    acting(asked(name, description))
+      .requiredOption("--id <id...>", "ids of dead letters")
+      .action(async (options) => finish(await (await import("./discard.ts")).moveCommand(name, options)));
+  acting(asked("cleanup", "remove what is proven settled and old enough from the streams"))
+    .addOption(number("--max-age-hours <n>", "younger entries stay (CLEANUP_MAX_AGE_HOURS)"))
+    .addOption(whole("--max-per-shard <n>", "entries in one step (CLEANUP_BATCH_SIZE)", 1))
+    .addOption(whole("--shard <n>", "only this shard", 0))
+    .option("--dry-run", "count, and remove nothing", false)
+    .action(async (options) => (await import("./cleanup.ts")).cleanupCommand(options));
+  acting(asked("refund <deduction>", "give a settled charge back, or a part of it"))
+    .option("--amount <units>", "by default all that was not given back yet")
+    .action(async (deduction, options) => (await import("./refund.ts")).refundCommand(deduction, options));
+}
+
+const letterStates = ["open", "discarded", "replayed"] as const;
+
+/** Adds who and why. */
+export function acting(command: Command): Command {
+  return command
+    .option("--reason <text>", "why; it is kept with the act")
+    .option("--actor <name>", "who does it; by default the name you are signed in with", operatingUser());
+}
+
+function number(flags: string, description: string): Option {
+  return new Option(flags, description).argParser((text) => {
+    if (!/^\d{1,9}(\.\d{1,6})?$/.test(text)) throw new Problem(`${flags.split(" ")[0]} must be a number, not ${text}.`);
+    return Number(text);
+  });
+}
+
+function whole(flags: string, description: string, least: number): Option {
+  return new Option(flags, description).argParser((text) => {
+    if (!/^\d{1,9}$/.test(text) || Number(text) < least)
+      throw new Problem(`${flags.split(" ")[0]} must be a whole number of at least ${least}, not ${text}.`);
+    return Number(text);
+  });
+}
+
+/** A process may run under a number that has no name. */
+function operatingUser(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return `user ${process.getuid?.() ?? "unknown"}`;
+  }
+}

@@ -1,0 +1,62 @@
+/** The body of a request: its exact bytes (a digest of them tells a repeat from a conflict), its JSON, and its request id. */
+import { createHash } from "node:crypto";
+import type { FastifyRequest } from "fastify";
+import { z } from "zod";
+import { GatewayError } from "./errors.ts";
+
+export type Body<T> = {
+  bytes: Buffer;
+  json: T;
+  /** SHA-256 of the bytes, hex. */
+  digest: string;
+};
+
+const maxIdLength = 512;
+
+/** Names of models and providers, and ids of requests: they become parts of stream entries and of a Redis key. */
+export const plainText = z
+  .string()
+  .min(1, "must not be empty")
+  .max(maxIdLength, `must have at most ${maxIdLength} characters`)
+  .regex(/^\P{Cc}+$/u, "must have no control characters")
+  .refine((text) => text.isWellFormed(), "must be well-formed text");
+
+/** Parses and checks a body. Throws `invalid_request` that names the first field that is wrong. */
+export function readBody<T>(request: FastifyRequest, schema: z.ZodType<T>): Body<T> {
+  const bytes = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
+  const parsed = schema.safeParse(parseJson(bytes), { reportInput: false });
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    const field =
+      issue === undefined || issue.path.length === 0 ? "The body" : `\`${issue.path.map(String).join(".")}\``;
+    throw new GatewayError("invalid_request", `${field} is not valid: ${issue?.message ?? "it does not fit"}.`);
+  }
+  return { bytes, json: parsed.data, digest: createHash("sha256").update(bytes).digest("hex") };
+}
+
+function parseJson(bytes: Buffer): unknown {
+  try {
+    return JSON.parse(bytes.toString("utf8"));
+  } catch {
+    throw new GatewayError("invalid_request", "The body is not JSON.");
+  }
+}
+
+/** `Idempotency-Key` and `request_id` are the same thing; two that differ would make it unclear what is a repeat. */
+export function requestIdOf(request: FastifyRequest, fromBody: string | undefined): { id: string; given: boolean } {
+  const header = request.headers["idempotency-key"];
+  const fromHeader = typeof header === "string" && header !== "" ? header : undefined;
+  if (fromHeader !== undefined && !plainText.safeParse(fromHeader).success) {
+    throw new GatewayError("invalid_request", `The Idempotency-Key must have 1 to ${maxIdLength} characters of text.`);
+  }
+  if (fromHeader !== undefined && fromBody !== undefined && fromHeader !== fromBody) {
+    throw new GatewayError("invalid_request", "Idempotency-Key and `request_id` name different requests.");
+  }
+  const given = fromHeader ?? fromBody;
+  return { id: given ?? request.id, given: given !== undefined };
+}
+
+/** A text that may stand in a header as it is, or percent-encoded. */
+export function headerValue(text: string): string {
+  return /^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$/.test(text) ? text : encodeURIComponent(text);
+}

@@ -1,0 +1,90 @@
+/** A charge as the gateway makes it: measured, counted, and for what was delivered already asked again until it is on record. */
+import { setTimeout as wait } from "node:timers/promises";
+import {
+  type Billing,
+  BillingError,
+  type ChargeOutcome,
+  type ChargeRequest,
+  charge,
+  type Deduction,
+  formatUnits,
+} from "@drawdown/billing";
+import { GatewayError, refusalError } from "./errors.ts";
+import type { GatewayMetrics } from "./metrics.ts";
+
+export type Charged = { outcome: "charged" | "repeated" } & Deduction;
+
+const firstPauseMs = 50;
+const longestPauseMs = 2_000;
+
+/** Charges once. Throws a `GatewayError` for every outcome that moves no money, a `BillingError` when a store failed. */
+export async function chargeOnce(billing: Billing, metrics: GatewayMetrics, request: ChargeRequest): Promise<Charged> {
+  const outcome = await measured(billing, metrics, request);
+  switch (outcome.outcome) {
+    case "charged":
+    case "repeated":
+      return outcome;
+    case "conflict":
+      throw conflict(request.requestId);
+    case "refused":
+      throw refusalError(outcome);
+    case "unknown_account":
+      // The key named an account a moment ago: it was removed since, and the key with it.
+      throw new GatewayError("invalid_api_key", "The API key is not valid.");
+  }
+}
+
+/** How long a store that is away is asked again, at most; `cut` ends it early. */
+export type Patience = { giveUpMs: number; cut: AbortSignal };
+
+/**
+ * Charges what was delivered: a store that is away is asked again with the same request id for as long as `patience` says. Throws what
+ * `chargeOnce` throws, at once when asking again cannot help.
+ */
+export async function chargeDelivered(
+  billing: Billing,
+  metrics: GatewayMetrics,
+  request: ChargeRequest,
+  patience: Patience,
+): Promise<Charged> {
+  const giveUpAtMs = performance.now() + patience.giveUpMs;
+  for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
+    try {
+      return await chargeOnce(billing, metrics, { ...request, delivered: true });
+    } catch (error) {
+      const hopeless = !(error instanceof BillingError) || !error.retryable;
+      if (hopeless || patience.cut.aborted || performance.now() + pauseMs > giveUpAtMs) throw error;
+      await wait(pauseMs, undefined, { signal: patience.cut }).catch(() => undefined);
+    }
+  }
+}
+
+function conflict(requestId: string): GatewayError {
+  return new GatewayError("idempotency_conflict", "This request id was used with another body. Nothing was charged.", {
+    fields: { request_id: requestId },
+  });
+}
+
+/** What every answer says about its charge. */
+export function chargeHeaders(charged: Charged): Record<string, string> {
+  return {
+    "x-drawdown-deduction-id": charged.deductionId,
+    "x-drawdown-cost": formatUnits(charged.costNanos),
+    "x-drawdown-balance-after": formatUnits(charged.balanceAfterNanos),
+  };
+}
+
+async function measured(billing: Billing, metrics: GatewayMetrics, request: ChargeRequest): Promise<ChargeOutcome> {
+  const end = metrics.chargeSeconds.startTimer();
+  let label = "failed";
+  try {
+    const outcome = await charge(billing, request);
+    label = outcome.outcome;
+    return outcome;
+  } finally {
+    end();
+    metrics.charges.inc({ outcome: label, usage_source: request.usageSource });
+    if (label === "charged" && request.metadata?.["customer_type_mismatch"] === true)
+      metrics.customerTypeMismatches.inc();
+  }
+}

@@ -1,0 +1,76 @@
+/** POST /v1/charges, for gateways of other people: they served the call and report what it used. */
+import { type Billing, costOf, formatUnits, readUsage, type Usage } from "@drawdown/billing";
+import type { FastifyReply, FastifyRequest } from "fastify";
+import { z } from "zod";
+import { headerValue, plainText, readBody, requestIdOf } from "./body.ts";
+import { chargeHeaders, chargeOnce } from "./charge.ts";
+import { GatewayError } from "./errors.ts";
+import type { Caller } from "./keys.ts";
+import type { GatewayMetrics } from "./metrics.ts";
+import type { PricedModel, Prices } from "./prices.ts";
+
+/** A misspelt `request_id` would be charged twice when it is sent again: what is not known is refused. */
+const chargeBody = z.strictObject({
+  provider: plainText.optional(),
+  model: plainText,
+  usage: z.record(z.string(), z.unknown()).nullish(),
+  request_id: plainText.optional(),
+});
+
+const noUsage: Usage = {
+  inputTokens: 0,
+  outputTokens: 0,
+  totalTokens: 0,
+  cachedInputTokens: 0,
+  cacheWriteTokens: 0,
+  reasoningTokens: 0,
+};
+
+export async function postCharge(
+  deps: { billing: Billing; prices: Prices; metrics: GatewayMetrics },
+  caller: Caller,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
+  const { json, digest } = readBody(request, chargeBody);
+  const { id } = requestIdOf(request, json.request_id);
+  reply.header("x-request-id", headerValue(id));
+  const priced = deps.prices.price(caller, {
+    model: json.model,
+    ...(json.provider === undefined ? {} : { provider: json.provider }),
+  });
+  const usage = reportedUsage(priced, json.usage);
+  const { costNanos, explanation } = costOf(priced.resolved.price, usage);
+  const charged = await chargeOnce(deps.billing, deps.metrics, {
+    account: caller.account,
+    virtualKey: caller.virtualKey,
+    requestId: id,
+    digest,
+    costNanos,
+    provider: priced.resolved.provider,
+    model: priced.model,
+    inputTokens: usage.inputTokens,
+    outputTokens: usage.outputTokens,
+    totalTokens: usage.totalTokens,
+    usageSource: "reported",
+    metadata: {
+      price_id: explanation.price_id,
+      ...(caller.customerTypeMismatch ? { customer_type_mismatch: true } : {}),
+    },
+  });
+  return reply.headers(chargeHeaders(charged)).send({
+    deduction_id: charged.deductionId,
+    cost: formatUnits(charged.costNanos),
+    balance_before: formatUnits(charged.balanceBeforeNanos),
+    balance_after: formatUnits(charged.balanceAfterNanos),
+    account_seq: charged.accountSeq.toString(),
+  });
+}
+
+/** Only a price by request needs no count; everywhere else, unknown is not zero. */
+function reportedUsage(priced: PricedModel, usage: unknown): Usage {
+  const read = readUsage(usage);
+  if (read !== undefined) return read;
+  if (priced.resolved.price.priceModel === "per_request") return noUsage;
+  throw new GatewayError("invalid_request", "`usage` is not valid: it names no token count.");
+}

@@ -1,0 +1,166 @@
+/**
+ * The gateway: key → price → charge. Every route below /v1 knows its caller before it reads a body; every refusal has the shape of
+ * errors.ts; nothing is logged for a request that went as it should.
+ */
+import { randomUUID } from "node:crypto";
+import { type Billing, BillingError, formatUnits, readBalance } from "@drawdown/billing";
+import type { VirtualKeyRow } from "@drawdown/db";
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import type { Dispatcher } from "undici";
+import { healthRoutes } from "../health.ts";
+import { type InFlight, trackInFlight } from "../in-flight.ts";
+import type { Logger } from "../log.ts";
+import { headerValue, plainText } from "./body.ts";
+import { postCharge } from "./charges.ts";
+import { type ChatDependencies, chat } from "./chat.ts";
+import { errorReply, GatewayError } from "./errors.ts";
+import { authenticate, type Caller } from "./keys.ts";
+import type { Memory } from "./memory.ts";
+import type { GatewayMetrics } from "./metrics.ts";
+import type { Prices } from "./prices.ts";
+
+/** The longest body that is read, in bytes: room for images, far from what would stop the process. */
+const bodyLimitBytes = 16 * 1024 * 1024;
+
+/** How long a request may take to arrive, its body included. */
+const requestTimeoutMs = 120_000;
+
+export type GatewayDependencies = {
+  billing: Billing;
+  keys: Memory<VirtualKeyRow>;
+  prices: Prices;
+  agent: Dispatcher;
+  metrics: GatewayMetrics;
+  log: Logger;
+  /** Aborts when the process is to stop: not ready any more, while what is in flight is finished. */
+  stopping: AbortSignal;
+  cut: AbortSignal;
+};
+
+/** `work` goes on without a response: a stop waits for it too. */
+export type Gateway = { app: FastifyInstance; inFlight: InFlight; work: ReadonlySet<Promise<unknown>> };
+
+declare module "fastify" {
+  interface FastifyRequest {
+    /** Set for every route below /v1 before its body is read. */
+    caller: Caller | undefined;
+  }
+}
+
+/** The server, not yet listening. */
+export function gatewayServer(deps: GatewayDependencies): Gateway {
+  const app = Fastify({
+    logger: false,
+    bodyLimit: bodyLimitBytes,
+    genReqId: () => `req_${randomUUID()}`,
+    requestTimeout: requestTimeoutMs,
+    forceCloseConnections: "idle",
+    return503OnClosing: false,
+    routerOptions: { ignoreTrailingSlash: true },
+    frameworkErrors: (error, request, reply) => sendError(reply, error, request.url),
+  });
+  const inFlight = trackInFlight(app);
+  const work = new Set<Promise<unknown>>();
+  const chatDeps: ChatDependencies = { ...deps, underway: new Set(), work };
+
+  app.decorateRequest("caller", undefined);
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser("*", { parseAs: "buffer" }, (_request, body, done) => done(null, body));
+  app.addHook("onRequest", (request, reply, done) => {
+    nameRequest(request, reply);
+    measure(deps.metrics, inFlight, request, reply);
+    done();
+  });
+  healthRoutes(app, { registry: deps.metrics.registry, checks: () => checks(deps) });
+  refusals(app, deps.log);
+
+  app.register((routes, _options, done) => {
+    routes.addHook("onRequest", async (request) => {
+      request.caller = await authenticate(deps.keys, request.headers, new Date());
+    });
+    routes.post("/v1/chat/completions", (request, reply) => chat(chatDeps, callerOf(request), request, reply));
+    routes.post("/v1/charges", (request, reply) => postCharge(deps, callerOf(request), request, reply));
+    routes.get("/v1/balance", (request) => getBalance(deps.billing, callerOf(request)));
+    routes.get("/v1/models", (request) => getModels(deps.prices, callerOf(request)));
+    done();
+  });
+  return { app, inFlight, work };
+}
+
+async function getBalance(billing: Billing, caller: Caller) {
+  const balance = await readBalance(billing, caller.account);
+  if (balance === undefined) throw new GatewayError("invalid_api_key", "The API key is not valid.");
+  return {
+    currency: balance.currency,
+    balance: formatUnits(balance.balanceNanos),
+    held: formatUnits(balance.heldNanos),
+    available: formatUnits(balance.availableNanos),
+    overdue_amount: formatUnits(balance.overdueNanos),
+  };
+}
+
+function getModels(prices: Prices, caller: Caller) {
+  const data = prices.models(caller).map(({ id, ownedBy, created }) => ({
+    id,
+    object: "model",
+    created: Math.floor(created.getTime() / 1000),
+    owned_by: ownedBy,
+  }));
+  return { object: "list", data };
+}
+
+/** Ready is: able to charge. Postgres down makes no difference to accounts and keys that are known. */
+async function checks(deps: GatewayDependencies): Promise<Record<string, string>> {
+  const process = deps.stopping.aborted ? "stopping" : "ok";
+  try {
+    await deps.billing.fence.token(0);
+    await deps.billing.ask((redis) => redis.ping());
+    return { process, billing: "ok" };
+  } catch (error) {
+    return { process, billing: error instanceof BillingError ? error.publicMessage : "cannot be asked" };
+  }
+}
+
+/** Every answer says what its request is called: as the client named it, else as we do. */
+function nameRequest(request: FastifyRequest, reply: FastifyReply): void {
+  const given = request.headers["idempotency-key"];
+  const named = typeof given === "string" && plainText.safeParse(given).success ? given : request.id;
+  reply.header("x-request-id", headerValue(named));
+}
+
+function measure(metrics: GatewayMetrics, inFlight: InFlight, request: FastifyRequest, reply: FastifyReply): void {
+  const route = request.routeOptions.url ?? "unknown";
+  const end = metrics.requestSeconds.startTimer({ route });
+  metrics.inFlight.set(inFlight.count());
+  reply.raw.once("close", () => {
+    end();
+    metrics.requests.inc({ route, status: String(reply.raw.statusCode) });
+    metrics.inFlight.set(inFlight.count());
+  });
+}
+
+function refusals(app: FastifyInstance, log: Logger): void {
+  app.setErrorHandler((error, request, reply) => {
+    // Fastify closes the connection on a body it did not read. A client that is still sending would see a broken pipe instead of
+    // the answer: what it sends is read and thrown away, for as long as a request may take.
+    reply.removeHeader("connection");
+    sendError(reply, error, request.url);
+    // A client's mistake is the client's to see; ours and the world's are the operator's too.
+    if (reply.statusCode >= 500)
+      log.warn({ err: error, route: request.routeOptions.url, request_id: request.id }, "refused");
+  });
+  app.setNotFoundHandler((request, reply) => {
+    const error = new GatewayError("not_found", `There is no ${request.method} ${request.url.split("?")[0]} here.`);
+    sendError(reply, error, request.url);
+  });
+}
+
+function sendError(reply: FastifyReply, error: unknown, path: string): void {
+  const { status, headers, body } = errorReply(error, path);
+  reply.code(status).headers(headers).send(body);
+}
+
+function callerOf(request: FastifyRequest): Caller {
+  if (request.caller === undefined) throw new Error("a route below /v1 was reached without its caller");
+  return request.caller;
+}

@@ -1,0 +1,172 @@
+/** The schedules of a worker: what each does, and with which settings. */
+import {
+  alertChains,
+  alertDrift,
+  alertUnaccounted,
+  type Billing,
+  cleanup,
+  type KeptReason,
+  monitor,
+  type Proof,
+  proveShard,
+  readStats,
+  reconcile,
+  type ShardCleanup,
+  type Stats,
+  verifyChain,
+} from "@drawdown/billing";
+import { readClock, runScheduleNow } from "@drawdown/db";
+import type { Config } from "../config.ts";
+import type { JobsOptions } from "./runner.ts";
+import { beatCron, enterSchedules, runStartSchedules, type Schedule, scheduleTasks } from "./schedules.ts";
+import { defaultWebhookSettings, webhookTask } from "./webhook.ts";
+
+export type ScheduleSettings = Pick<
+  Config,
+  "alerts" | "cleanup" | "monitorIntervalMs" | "proveIntervalMs" | "reconcileIntervalMs" | "verifyChainIntervalMs"
+>;
+
+const HOUR_MS = 3_600_000;
+
+/** The worker's part in them: what `runJobs` is to be given. */
+export function scheduleJobs(
+  billing: Billing,
+  config: ScheduleSettings,
+  { signal, log, onError }: Pick<JobsOptions, "signal" | "log" | "onError">,
+): Pick<JobsOptions, "parsedCronItems" | "onStarting" | "onStarted" | "taskList"> {
+  const { db } = billing;
+  const schedules = billingSchedules(billing, config);
+  const { webhookUrl: url, webhookSecret: secret, levels } = config.alerts;
+  if (url !== undefined && secret === undefined)
+    log.warn("ALERT_WEBHOOK_SECRET is not set: alerts are posted without a signature.");
+  return {
+    taskList: {
+      ...scheduleTasks(db, schedules, signal, onError),
+      ...webhookTask(db, { ...defaultWebhookSettings, url, secret, levels }, signal),
+    },
+    parsedCronItems: beatCron(),
+    onStarting: () => enterSchedules(db, schedules),
+    onStarted: () => runStartSchedules(db, schedules),
+  };
+}
+
+/** By name: `cleanup`, `monitoring`, `prove`, `reconcile`, `verify-chain`. */
+export function billingSchedules(billing: Billing, settings: ScheduleSettings): Schedule[] {
+  return [
+    cleanupSchedule(billing, settings),
+    monitoringSchedule(billing, settings),
+    proveSchedule(billing, settings),
+    reconcileSchedule(billing, settings),
+    verifyChainSchedule(billing, settings),
+  ];
+}
+
+/** Above the limit of memory the cut-off is minutes, not a day. */
+function cleanupSchedule(billing: Billing, { cleanup: limits, alerts }: ScheduleSettings): Schedule {
+  return {
+    name: "cleanup",
+    intervalMs: limits.intervalMs,
+    firstDelayMs: limits.firstDelayMs,
+    settings: {
+      interval_ms: limits.intervalMs,
+      first_delay_ms: limits.firstDelayMs,
+      max_age_ms: limits.maxAgeMs,
+      pressure_max_age_ms: limits.pressureMaxAgeMs,
+      pressure_memory_share: alerts.memoryShare,
+      max_per_shard: limits.batchSize,
+    },
+    run: async (signal) => {
+      const pressed = isPressed((await readStats(billing)).redis, alerts.memoryShare);
+      const maxAgeMs = pressed ? Math.min(limits.maxAgeMs, limits.pressureMaxAgeMs) : limits.maxAgeMs;
+      const shards = await cleanup(billing, { maxAgeMs, maxPerShard: limits.batchSize, dryRun: false, signal });
+      return { max_age_ms: maxAgeMs, ...total(shards) };
+    },
+  };
+}
+
+function isPressed({ memoryShare }: Stats["redis"], limit: number): boolean {
+  return memoryShare !== null && memoryShare > limit;
+}
+
+function total(shards: readonly ShardCleanup[]) {
+  const kept: Partial<Record<KeptReason, number>> = {};
+  for (const shard of shards)
+    for (const [reason, count] of Object.entries(shard.kept) as [KeptReason, number][])
+      kept[reason] = (kept[reason] ?? 0) + count;
+  return { trimmed: shards.reduce((sum, { trimmed }) => sum + trimmed, 0), kept };
+}
+
+/** Judges, and starts a cleanup at once when memory runs short. */
+function monitoringSchedule(billing: Billing, { alerts, monitorIntervalMs }: ScheduleSettings): Schedule {
+  const { backlog, shardImbalance, oldestUnsettledMs, deadLetters, memoryShare } = alerts;
+  const limits = { backlog, shardImbalance, oldestUnsettledMs, deadLetters, memoryShare };
+  return {
+    name: "monitoring",
+    intervalMs: monitorIntervalMs,
+    firstDelayMs: monitorIntervalMs,
+    atStart: true,
+    settings: {
+      interval_ms: monitorIntervalMs,
+      backlog,
+      shard_imbalance: shardImbalance,
+      oldest_unsettled_ms: oldestUnsettledMs,
+      dead_letters: deadLetters,
+      memory_share: memoryShare,
+    },
+    run: async (signal) => {
+      const { stats, judgements } = await monitor(billing, limits, signal);
+      const pressed = isPressed(stats.redis, memoryShare);
+      if (pressed && !signal.aborted) await runScheduleNow(billing.db, "cleanup");
+      const of = (verdict: string) => judgements.filter((one) => one.verdict === verdict).map(({ kind }) => kind);
+      return { wrong: of("wrong"), unknown: of("unknown"), cleanup_started: pressed };
+    },
+  };
+}
+
+function proveSchedule(billing: Billing, { proveIntervalMs }: ScheduleSettings): Schedule {
+  return {
+    name: "prove",
+    intervalMs: proveIntervalMs,
+    firstDelayMs: 0,
+    settings: { interval_ms: proveIntervalMs },
+    run: async (signal) => {
+      const begun = await readClock(billing.db);
+      const proofs: Proof[] = [];
+      for (let shard = 0; shard < billing.numShards && !signal.aborted; shard++)
+        proofs.push(await proveShard(billing, shard));
+      if (!signal.aborted) await alertUnaccounted(billing, proofs, begun);
+      return { unaccounted: proofs.reduce((sum, { unaccounted }) => sum + unaccounted.length, 0) };
+    },
+  };
+}
+
+function reconcileSchedule(billing: Billing, { reconcileIntervalMs }: ScheduleSettings): Schedule {
+  return {
+    name: "reconcile",
+    intervalMs: reconcileIntervalMs,
+    firstDelayMs: Math.min(reconcileIntervalMs, HOUR_MS),
+    settings: { interval_ms: reconcileIntervalMs },
+    run: async (signal) => {
+      const begun = await readClock(billing.db);
+      const found = await reconcile(billing, { signal });
+      // Cut short it has not seen every account, and resolves nothing.
+      if (!signal.aborted) await alertDrift(billing, found, begun);
+      return { ok: found.ok, accounts: found.accounts, findings: found.findings.length + found.left };
+    },
+  };
+}
+
+function verifyChainSchedule(billing: Billing, { verifyChainIntervalMs }: ScheduleSettings): Schedule {
+  return {
+    name: "verify-chain",
+    intervalMs: verifyChainIntervalMs,
+    firstDelayMs: Math.min(verifyChainIntervalMs, HOUR_MS),
+    settings: { interval_ms: verifyChainIntervalMs },
+    run: async (signal) => {
+      const begun = await readClock(billing.db);
+      const found = await verifyChain(billing, { signal });
+      if (!signal.aborted) await alertChains(billing, found, begun);
+      return { ok: found.ok, accounts: found.accounts, links: found.links, broken: found.broken };
+    },
+  };
+}

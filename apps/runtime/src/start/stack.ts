@@ -1,0 +1,203 @@
+// Brings up everything that `npm start` runs, in the order in which one thing needs the other.
+
+import { mkdir, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { type Claim, claimFolder, FolderInUseError, freePort, portIsFree } from "@drawdown/local-stack";
+import type { Seeded } from "../cli/seed.ts";
+import type { Config } from "../config.ts";
+import { Problem } from "../problem.ts";
+import type { Cleanup } from "./cleanup.ts";
+import { type Household, type RunningProcess, runCommand, startProcess, waitUntilReady } from "./process.ts";
+import type { Progress } from "./progress.ts";
+import { openStores, type Stores } from "./stores.ts";
+import { sendOne, sendTraffic } from "./traffic.ts";
+
+export type Start = { dir: string; root: string; config: Config; cleanup: Cleanup; progress: Progress };
+
+export type Stack = {
+  consoleUrl: string;
+  gatewayUrl: string;
+  seeded: Seeded;
+  /** Resolves when one of the processes ends although nobody told it to. */
+  broken: Promise<Problem>;
+};
+
+type Addresses = { consoleUrl: string; gatewayUrl: string; upstreamUrl: string; workerUrl: string };
+
+/** How long a start waits for another one in the same folder, which may be about to end. */
+const waitForOtherMs = 15_000;
+
+/**
+ * Starts it all and resolves when everything answers. Throws a Problem when something cannot be started; what had
+ * started by then is registered in `cleanup`.
+ */
+export async function startStack(start: Start): Promise<Stack> {
+  const { dir, root, config, cleanup, progress } = start;
+  const claim = await waitForClaim(start);
+  await cleanup.add("the claim", () => claim.release());
+  await mkdir(join(dir, "logs"), { recursive: true });
+  await checkPorts(config);
+  const household: Household = { dir, root, claim, cleanup };
+
+  const [stores] = await all([openStores(dir, config, cleanup, progress), buildConsole(household, progress)]);
+  const addresses = await chooseAddresses(config);
+  const drawdown = commandLine(root, stores, addresses);
+  await progress.during("migrating the database", runCommand(household, drawdown("migration", "migrate")));
+  const seeding = runCommand(household, drawdown("seeding", "seed", "--json", "--upstream", addresses.upstreamUrl));
+  const seeded = JSON.parse(await progress.during("making demo data and importing prices", seeding)) as Seeded;
+
+  const processes = await startProcesses(household, drawdown, { config, addresses, progress });
+  await writeStack(start, { stores, addresses, processes });
+  await startDemo(addresses.gatewayUrl, seeded, start);
+  return { ...addresses, seeded, broken: Promise.race(Object.values(processes).map((process) => process.ended)) };
+}
+
+async function waitForClaim({ dir, progress }: Start): Promise<Claim> {
+  const deadline = performance.now() + waitForOtherMs;
+  let said = false;
+  for (;;) {
+    try {
+      return await claimFolder(dir, { onProgress: (line) => progress.say(line) });
+    } catch (error) {
+      if (!(error instanceof FolderInUseError)) throw error;
+      const other = `Another start runs in this checkout (process ${error.pid})`;
+      if (performance.now() > deadline) throw new Problem(`${other}. Stop it first.`, { cause: error });
+      if (!said) progress.say(`${other}: waiting a moment, it may be about to end`);
+      said = true;
+      await pause(200);
+    }
+  }
+}
+
+// Before anything is started: the servers would come up in vain.
+async function checkPorts(config: Config): Promise<void> {
+  const wanted = [
+    { port: config.gatewayPort, who: "the gateway", setting: "GATEWAY_PORT" },
+    { port: config.consolePort, who: "the console", setting: "CONSOLE_PORT" },
+  ];
+  if (config.gatewayPort === config.consolePort) {
+    throw new Problem(`GATEWAY_PORT and CONSOLE_PORT are both ${config.gatewayPort}: set one of them to another.`);
+  }
+  const problems: string[] = [];
+  for (const { port, who, setting } of wanted) {
+    if (await portIsFree(port)) continue;
+    problems.push(
+      `Port ${port} is taken: ${who} cannot listen on it. Stop what uses the port, or set ${setting} to another.`,
+    );
+  }
+  if (problems.length > 0) throw new Problem(problems.join("\n"));
+}
+
+// Turborepo builds only what has changed since the last time.
+async function buildConsole(household: Household, progress: Progress): Promise<void> {
+  const turbo = join(household.root, "node_modules/.bin/turbo");
+  const command = [turbo, "run", "build", "--filter=@drawdown/web", "--output-logs=errors-only"];
+  const environment = { NEXT_TELEMETRY_DISABLED: "1", TURBO_TELEMETRY_DISABLED: "1" };
+  const building = runCommand(household, { name: "build of the console", command, environment });
+  await progress.during("building the console", building);
+}
+
+async function chooseAddresses(config: Config): Promise<Addresses> {
+  const local = (port: number) => `http://127.0.0.1:${port}`;
+  return {
+    consoleUrl: local(config.consolePort),
+    gatewayUrl: local(config.gatewayPort),
+    upstreamUrl: local(await freePort()),
+    workerUrl: local(await freePort()),
+  };
+}
+
+function commandLine(root: string, stores: Stores, addresses: Addresses) {
+  const environment: Record<string, string> = {
+    DATABASE_URL: stores.databaseUrl,
+    ...(stores.redisUrl === "" ? {} : { REDIS_URL: stores.redisUrl }),
+    GATEWAY_PORT: portOf(addresses.gatewayUrl),
+  };
+  return (name: string, ...args: string[]) => ({
+    name,
+    command: [process.execPath, join(root, "apps/runtime/bin/drawdown.mjs"), ...args],
+    environment,
+  });
+}
+
+type Processes = Record<"upstream" | "worker" | "gateway" | "console", RunningProcess>;
+
+async function startProcesses(
+  household: Household,
+  drawdown: ReturnType<typeof commandLine>,
+  { config, addresses, progress }: { config: Config; addresses: Addresses; progress: Progress },
+): Promise<Processes> {
+  const next = join(household.root, "node_modules/next/dist/bin/next");
+  const web = join(household.root, "apps/web");
+  const { upstreamUrl, workerUrl, gatewayUrl, consoleUrl } = addresses;
+  const consoleCommand = {
+    ...drawdown("console"),
+    // One process: `npx next start` would leave a child behind.
+    command: [process.execPath, next, "start", web, "--hostname", config.listenHost, "--port", portOf(consoleUrl)],
+  };
+  const processes = {
+    console: await startProcess(household, consoleCommand),
+    upstream: await startProcess(household, drawdown("upstream", "upstream", "--port", portOf(upstreamUrl))),
+    worker: await startProcess(household, drawdown("worker", "worker", "--port", portOf(workerUrl))),
+    gateway: await startProcess(household, drawdown("gateway", "gateway")),
+  };
+  const ready = all([
+    waitUntilReady("upstream", `${upstreamUrl}/readyz`, processes.upstream),
+    waitUntilReady("worker", `${workerUrl}/readyz`, processes.worker),
+    waitUntilReady("gateway", `${gatewayUrl}/readyz`, processes.gateway),
+    waitUntilReady("console", consoleUrl, processes.console),
+  ]);
+  await progress.during("starting upstream, worker, gateway and console", ready);
+  return processes;
+}
+
+/** Written for the command line, which finds the running stack here, and for people. It holds the database's password. */
+async function writeStack(
+  { dir, cleanup }: Start,
+  { stores, addresses, processes }: { stores: Stores; addresses: Addresses; processes: Processes },
+): Promise<void> {
+  const file = join(dir, "stack.json");
+  const { databaseUrl, redisUrl } = stores;
+  const pids = {
+    start: process.pid,
+    ...stores.pids,
+    ...Object.fromEntries(Object.entries(processes).map(([name, { pid }]) => [name, pid])),
+  };
+  const stack = { databaseUrl, ...(redisUrl === "" ? {} : { redisUrl }), ...addresses, pids };
+  await writeFile(file, `${JSON.stringify(stack, null, 2)}\n`, { mode: 0o600 });
+  await cleanup.add("stack.json", () => rm(file, { force: true }));
+}
+
+// The first key is the one that is printed: traffic leaves it alone, so that its owner sees only his own requests.
+async function startDemo(gatewayUrl: string, seeded: Seeded, { cleanup, progress }: Start): Promise<void> {
+  const [shown, ...others] = seeded.keys.map((key) => key.api_key);
+  if (shown === undefined) throw new Problem("The demo data has no key.");
+  const traffic = { gatewayUrl, apiKeys: others.length > 0 ? others : [shown] };
+  await progress.during("sending the first request", proveThatItServes({ ...traffic, shown }));
+  const stopping = new AbortController();
+  const sending = sendTraffic(traffic, stopping.signal);
+  await cleanup.add("the demo traffic", async () => {
+    stopping.abort();
+    await sending;
+  });
+}
+
+async function proveThatItServes(demo: { gatewayUrl: string; apiKeys: string[]; shown: string }): Promise<void> {
+  const headers = { authorization: `Bearer ${demo.shown}` };
+  const balance = await fetch(`${demo.gatewayUrl}/v1/balance`, { headers, signal: AbortSignal.timeout(30_000) });
+  if (!balance.ok) throw new Problem(`The gateway does not accept the demo key: ${await balance.text()}`);
+  if (!(await sendOne(demo, 0))) throw new Problem("The gateway did not serve the first request: see its log.");
+}
+
+function portOf(url: string): string {
+  return new URL(url).port;
+}
+
+/** All to their end, so that nothing goes on after a failure is passed on; then the first failure, if any. */
+async function all<T extends unknown[]>(work: { [K in keyof T]: Promise<T[K]> }): Promise<T> {
+  const settled = await Promise.allSettled(work);
+  const failure = settled.find((result) => result.status === "rejected");
+  if (failure !== undefined) throw failure.reason;
+  return Promise.all(work);
+}
