@@ -88,7 +88,7 @@ export async function judgeChains<P extends Place>(
   const ids = subjects.map(({ accountId }) => accountId);
   const reaches = reachesOf(subjects, unsettled);
   const links = await surveyLinks(query, reaches, unsettled);
-  const writtenOff = await readWrittenOffOf(query, reaches, links);
+  const writtenOff = await readWrittenOffOf(query, reaches, links, unsettled);
   const suspects = ids.flatMap((accountId) =>
     (links.get(accountId)?.suspects ?? []).slice(0, SHOWN_MAX).map((seq) => ({ accountId, seq })),
   );
@@ -133,6 +133,7 @@ async function readWrittenOffOf(
   query: Query,
   reaches: readonly Reach[],
   surveys: ReadonlyMap<string, LinkSurvey>,
+  unsettled: readonly OpenLink[],
 ): Promise<OpenLink[]> {
   const strange = new Map<string, bigint>();
   for (const { accountId, seq } of reaches) {
@@ -140,7 +141,10 @@ async function readWrittenOffOf(
     if ((survey?.suspects.length ?? 0) > 0 || (survey?.lastSeq ?? 0n) < seq) strange.set(accountId, seq);
   }
   const links = strange.size === 0 ? [] : await readWrittenOff(query, [...strange.keys()]);
-  return links.filter(({ accountId, seq }) => seq !== null && seq <= (strange.get(accountId) ?? 0n));
+  const known = new Set(unsettled.map(({ name }) => name));
+  return links.filter(
+    ({ accountId, seq, name }) => seq !== null && seq <= (strange.get(accountId) ?? 0n) && !known.has(name),
+  );
 }
 
 /** Rows that an older worker wrote and nobody settled. What is still pending or unread is on its way, and no finding. */

@@ -149,10 +149,25 @@ export async function readUnsettled(
   for (let at = 0; at < links.length; at += ROWS_AT_ONCE)
     for (const link of await findSettled(query, links.slice(at, at + ROWS_AT_ONCE))) settled.add(link);
   for (const link of settled) open.drop(link);
+  const left = await markWrittenOff(
+    query,
+    links.filter((link) => !settled.has(link)),
+  );
   const once = new Map<string, OpenLink>();
-  for (const link of links)
-    if (!settled.has(link)) once.set(`${link.accountId}/${link.name}/${link.seq}/${link.amountNanos}`, link);
+  for (const link of left) once.set(nameOf(link), link);
   return [...once.values()];
+}
+
+/** Until a repair has taken it out of the stream, an entry that was written off looks like one that nobody settled. */
+async function markWrittenOff(query: Query, links: readonly OpenLink[]): Promise<OpenLink[]> {
+  const accountIds = new Set(links.flatMap((link) => (link.standing === "unaccounted" ? [link.accountId] : [])));
+  if (accountIds.size === 0) return [...links];
+  const writtenOff = new Set((await readWrittenOff(query, [...accountIds])).map(nameOf));
+  return links.map((link) => (writtenOff.has(nameOf(link)) ? { ...link, standing: "written_off" as const } : link));
+}
+
+function nameOf({ accountId, name, seq, amountNanos }: OpenLink): string {
+  return `${accountId}/${name}/${seq}/${amountNanos}`;
 }
 
 async function findSettled(query: Query, links: readonly OpenLink[]): Promise<OpenLink[]> {

@@ -24,17 +24,18 @@ export type LinkSurvey = {
 /** How many of one account's findings of a kind are read and named. More are counted as one finding that says so. */
 export const SHOWN_MAX = 1_000;
 
-const SLICE = 2_000_000n;
+/** Some ten seconds of one statement. */
+const LINKS_AT_ONCE = 2_000_000n;
 const LAST_SEQ = 9_000_000_000_000_000_000n;
 
 type Slice = { after: bigint; to: bigint };
 
-/** Slices of seqs of about `SLICE` links together; one for most pages of accounts. */
-function slicesOf(reaches: readonly Reach[]): Slice[] {
+/** Slices of seqs of about so many links together; one for most pages of accounts. */
+function slicesOf(reaches: readonly Reach[], linksAtOnce: bigint): Slice[] {
   const longest = reaches.reduce((max, { seq }) => (seq > max ? seq : max), 0n);
   const all = reaches.reduce((sum, { seq }) => sum + seq, 0n);
-  if (all <= SLICE) return [{ after: 0n, to: LAST_SEQ }];
-  const height = SLICE / BigInt(reaches.length) + 1n;
+  if (all <= linksAtOnce) return [{ after: 0n, to: LAST_SEQ }];
+  const height = linksAtOnce / BigInt(reaches.length) + 1n;
   const slices: Slice[] = [];
   for (let after = 0n; after < longest; after += height) slices.push({ after, to: after + height });
   const last = slices.at(-1);
@@ -84,6 +85,7 @@ export async function surveyLinks(
   query: Query,
   reaches: readonly Reach[],
   open: readonly OpenLink[],
+  linksAtOnce = LINKS_AT_ONCE,
 ): Promise<Map<string, LinkSurvey>> {
   const found = new Map<string, LinkSurvey>();
   const links = open.filter((link) => link.seq !== null);
@@ -101,7 +103,7 @@ export async function surveyLinks(
     links.map((link) => amount(link.beforeNanos)),
     links.map((link) => amount(link.afterNanos)),
   ];
-  for (const { after, to } of slicesOf(reaches)) {
+  for (const { after, to } of slicesOf(reaches, linksAtOnce)) {
     const values = [...reachColumns, after.toString(), to.toString(), ...openColumns];
     for (const row of await query<LinkRow>(linkStatement, values)) addLinks(found, row);
   }
@@ -130,8 +132,8 @@ export type UsageSurvey = {
 /** A slice cuts both tables by seq, so rows that disagree on the seq have no partner either. */
 const usageStatement = `
 SELECT coalesce(u.account_id, a.account_id) AS account_id, coalesce(sum(u.cost), 0) AS total,
-       (array_agg(u.id) FILTER (WHERE a.id IS NULL OR differs))[1:${SHOWN_MAX + 1}] AS usage_ids,
-       (array_agg(a.id) FILTER (WHERE u.id IS NULL OR differs))[1:${SHOWN_MAX + 1}] AS audit_ids
+       (array_agg(u.id) FILTER (WHERE u.id IS NOT NULL AND (a.id IS NULL OR differs)))[1:${SHOWN_MAX + 1}] AS usage_ids,
+       (array_agg(a.id) FILTER (WHERE a.id IS NOT NULL AND (u.id IS NULL OR differs)))[1:${SHOWN_MAX + 1}] AS audit_ids
   FROM (SELECT id, account_id, deduction_id, cost, account_seq, balance_before, balance_after FROM data.usage_log
          WHERE account_id = ANY($1::uuid[]) AND account_seq > $2 AND account_seq <= $3 AND settled_at IS NOT NULL) u
   FULL JOIN
@@ -143,11 +145,15 @@ SELECT coalesce(u.account_id, a.account_id) AS account_id, coalesce(sum(u.cost),
  GROUP BY 1`;
 
 /** Each settled deduction of ours against its audit row, and the sum of both sides' accounts. */
-export async function surveyUsage(query: Query, reaches: readonly Reach[]): Promise<Map<string, UsageSurvey>> {
+export async function surveyUsage(
+  query: Query,
+  reaches: readonly Reach[],
+  linksAtOnce = LINKS_AT_ONCE,
+): Promise<Map<string, UsageSurvey>> {
   const found = new Map<string, UsageSurvey>();
   const ids = reaches.map(({ accountId }) => accountId);
   type Row = { account_id: string; total: string; usage_ids: string[] | null; audit_ids: string[] | null };
-  for (const { after, to } of slicesOf(reaches)) {
+  for (const { after, to } of slicesOf(reaches, linksAtOnce)) {
     const from = after === 0n ? -LAST_SEQ : after;
     for (const row of await query<Row>(usageStatement, [ids, from.toString(), to.toString()])) {
       const before = found.get(row.account_id);
