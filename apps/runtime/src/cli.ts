@@ -4,7 +4,7 @@
  */
 import { Command, CommanderError, Option } from "commander";
 import { checkCommands } from "./cli/checks.ts";
-import { operatorCommands } from "./cli/operator.ts";
+import { acting, operatorCommands } from "./cli/operator.ts";
 import { Problem } from "./problem.ts";
 
 /** Runs the arguments after `drawdown`, and ends the process with the command's exit code. */
@@ -63,15 +63,13 @@ function commands(finish: (exitCode: number) => void): Command {
     "balance <id>",
     "show an account's balance in Redis and in Postgres; <id> is the account's or its owner's",
   ).action(async (id, options) => (await import("./cli/balance.ts")).balanceCommand(id, options));
-  asked("credit <id> <amount>", "add an amount of units to an account; negative amounts only as adjustment")
+  acting(asked("credit <id> <amount>", "add an amount of units to an account; negative amounts only as adjustment"))
     .addOption(
       new Option("--category <category>", "what kind of credit")
         .choices(["top_up", "refund", "adjustment"])
         .default("top_up"),
     )
-    .requiredOption("--reason <text>", "why; it is kept with the credit")
     .option("--reference <text>", "the credit's own id elsewhere: the same reference again changes nothing")
-    .option("--actor <name>", "who does it", "command line")
     .action(async (id, amount, options) => (await import("./cli/credit.ts")).creditCommand(id, amount, options));
   asked("trace <id>", "follow a deduction, request or stream entry from Redis to the books").action(
     async (id, options) => (await import("./cli/trace.ts")).traceCommand(id, options),

@@ -130,6 +130,21 @@ describe("drawdown credit", () => {
       "SELECT reason, actor FROM data.account_balance_audit WHERE reference = 'credit-1'",
     );
     expect(rows).toEqual([{ reason: "a test", actor: "tester" }]);
+    const acts = await db.$client.query(
+      "SELECT id, actor, role, reason, targets, before, after, finished_at IS NOT NULL AS over FROM data.operator_action WHERE action = 'credit'",
+    );
+    expect(acts.rows).toEqual([
+      {
+        id: first["operation_id"],
+        actor: "tester",
+        role: "admin",
+        reason: "a test",
+        targets: [id],
+        before: { balance: "1000.000000000", total_credits: "1000.000000000" },
+        after: { balance: "1012.500000000", total_credits: "1012.500000000" },
+        over: true,
+      },
+    ]);
   });
 
   it("is refused with the reason: another amount for a reference, no amount, a negative top-up, an unknown account", async () => {

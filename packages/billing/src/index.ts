@@ -28,6 +28,7 @@ export { type Append, type Durability, readDurability } from "./durability.ts";
 export type { Figures } from "./equation.ts";
 export { BillingError, type BillingErrorCode, type BillingErrorOptions } from "./errors.ts";
 export { alertChains, alertDrift, alertUnaccounted } from "./findings.ts";
+export { type CreditToGive, type GiveCreditOutcome, type GivenCredit, giveCredit } from "./give-credit.ts";
 export { GROUP, shardOf, shardOfStream, streamKey } from "./keys.ts";
 export {
   countDeadLetters,
