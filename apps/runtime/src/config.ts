@@ -70,6 +70,7 @@ const settings = z.object({
   DRAWDOWN_ADMIN_PASSWORD: z.string().min(8, "must have at least 8 characters").optional(),
   REQUEST_ID_TTL_MINUTES: whole(60, 1, 10_080),
   UPSTREAM_SILENCE_SECONDS: whole(300, 1, 3_600),
+  START_PATIENCE_SECONDS: whole(60, 0, 86_400),
   CONSUMER_NAME: z
     .string()
     .regex(/^[\w.:-]{1,128}$/, "must be letters, digits and . : _ - only")
@@ -114,6 +115,8 @@ export type Config = Readonly<{
   requestTtlMs: number;
   /** The longest a provider may say nothing: before its answer's head, and between two pieces of it. */
   upstreamSilenceMs: number;
+  /** How long a starting gateway or worker waits for a store that is away. */
+  startPatienceMs: number;
   /** Undefined: the worker takes a name of its own. */
   consumerName: string | undefined;
   /** Only what is set: the rest is as `consume` has it. */
@@ -228,6 +231,7 @@ function freeze(data: z.infer<typeof settings>, stores: Stores, secrets: string[
     admin: email === undefined || password === undefined ? undefined : Object.freeze({ email, password }),
     requestTtlMs: data.REQUEST_ID_TTL_MINUTES * minuteMs,
     upstreamSilenceMs: data.UPSTREAM_SILENCE_SECONDS * 1_000,
+    startPatienceMs: data.START_PATIENCE_SECONDS * 1_000,
     consumerName: data.CONSUMER_NAME,
     consumer: Object.freeze({
       ...(data.CONSUMER_BATCH_SIZE === undefined ? {} : { batchSize: data.CONSUMER_BATCH_SIZE }),

@@ -3,7 +3,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { migrate } from "@drawdown/db";
-import { startPostgres, waitFor } from "@drawdown/local-stack";
+import { freePort, startPostgres, testRedis, waitFor } from "@drawdown/local-stack";
 import { afterEach, describe, expect, it } from "vitest";
 import {
   answers,
@@ -36,6 +36,10 @@ async function settledIds(open: Stage): Promise<Set<string>> {
   const sql = "SELECT request_id FROM data.usage_log WHERE settled_at IS NOT NULL";
   const { rows } = await open.db.$client.query<{ request_id: string }>(sql);
   return new Set(rows.map((row) => row.request_id));
+}
+
+async function saidReady(started: Started): Promise<void> {
+  await waitFor(async () => started.stderr().includes('"ready"'), { timeoutMs: 20_000, what: "a process to be ready" });
 }
 
 async function refusesConnections(url: string): Promise<boolean> {
@@ -105,6 +109,7 @@ describe("SIGTERM and SIGINT", () => {
     expect(await open.worker.exited).toMatchObject({ code: 0 });
     expect((await Promise.all(sent)).every(({ status }) => status === 200)).toBe(true);
     const next = start(["worker"], open.env);
+    await saidReady(next);
     await expect.poll(() => settledIds(open), { timeout: 15_000 }).toEqual(new Set(ids));
     next.signal("SIGTERM");
     expect(await next.exited).toMatchObject({ code: 0 });
@@ -127,6 +132,46 @@ describe("SIGTERM and SIGINT", () => {
 });
 
 describe("what is down", () => {
+  it("a gateway and a worker that start before Redis wait for it, and say so", async () => {
+    stage = await openStage();
+    const open = stage;
+    await open.redis.kill();
+    const late = [start(["gateway", "--port", String(await freePort())], open.env), start(["worker"], open.env)];
+    const waiting = async () => late.every(({ stderr }) => stderr().includes("a store is away"));
+    await waitFor(waiting, { timeoutMs: 20_000, what: "both to say that they wait" });
+    await open.redis.restart();
+    await Promise.all(late.map(saidReady));
+    for (const one of late) one.signal("SIGTERM");
+    for (const one of late) expect(await one.exited).toMatchObject({ code: 0 });
+  });
+
+  it("a process that starts before Postgres waits for it, and one that Postgres refuses ends at once", async () => {
+    const [dir, redis, port] = await Promise.all([
+      mkdtemp(join(tmpdir(), "drawdown-test-late-")),
+      testRedis(),
+      freePort(),
+    ]);
+    const first = await startPostgres({ dir, port });
+    await migrate(first.url);
+    await first.stop();
+    const env = { DATABASE_URL: first.url, REDIS_URL: redis.url };
+    const worker = start(["worker"], env);
+    await waitFor(async () => worker.stderr().includes("a store is away"), { timeoutMs: 20_000, what: "it to wait" });
+    const postgres = await startPostgres({ dir, port });
+    try {
+      await saidReady(worker);
+      worker.signal("SIGTERM");
+      expect(await worker.exited).toMatchObject({ code: 0 });
+      const missing = new URL(postgres.url);
+      missing.pathname = "/missing";
+      const refused = await run(["worker"], { ...env, DATABASE_URL: missing.href });
+      expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining("Check DATABASE_URL") });
+    } finally {
+      await Promise.all([postgres.stop(), redis.stop()]);
+      await rm(dir, { recursive: true, force: true });
+    }
+  });
+
   it("6: Redis down is 503 with Retry-After and not ready, gives no service away, and is over when Redis is back", async () => {
     stage = await openStage();
     const open = stage;
@@ -260,6 +305,7 @@ describe("a start that cannot succeed", () => {
     const nowhere = {
       DATABASE_URL: `postgres://me:hushhush@127.0.0.1:${port}/x`,
       REDIS_URL: `redis://127.0.0.1:${port}`,
+      START_PATIENCE_SECONDS: "0",
     };
     for (const command of [["migrate"], ["seed"], ["gateway"]]) {
       const { code, stderr } = await run(command, nowhere);

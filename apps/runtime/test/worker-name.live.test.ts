@@ -1,6 +1,6 @@
 import { type TestDatabase, testDatabase, waitFor } from "@drawdown/local-stack";
 import pg from "pg";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { takeName, type WorkerName } from "../src/worker/name.ts";
 
 let database: TestDatabase;
@@ -15,11 +15,21 @@ afterAll(async () => {
   await database.drop();
 });
 
+// A connection that its client has ended may still be there for a moment.
+beforeEach(() => waitFor(async () => (await connected()) === 0, { timeoutMs: 20_000, what: "no name to be held" }));
+
 const host = "host";
 const take = (onLost: () => void = () => undefined): Promise<WorkerName> => takeName(database.url, onLost, host);
 /** Breaks the connections that hold names, and says how many there were. */
-const cut = async (): Promise<number | null> => {
-  const sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'drawdown worker name'";
+const cut = (): Promise<number | null> => cutBy(admin);
+const cutBy = async (client: pg.Client): Promise<number | null> => {
+  const sql =
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'drawdown worker name' AND datname = current_database()";
+  return (await client.query(sql)).rowCount;
+};
+const connected = async (): Promise<number | null> => {
+  const sql =
+    "SELECT FROM pg_stat_activity WHERE application_name = 'drawdown worker name' AND datname = current_database()";
   return (await admin.query(sql)).rowCount;
 };
 /** The backends that hold a name. */
@@ -56,7 +66,6 @@ describe("a worker's name", () => {
   });
 
   it("is given up when another got it while the connection was broken", async () => {
-    await waitFor(async () => (await holders()).length === 0, { timeoutMs: 10_000, what: "no name to be held" });
     const lost = Promise.withResolvers<void>();
     await take(lost.resolve);
     // Another worker's lock, taken as soon as ours falls.
@@ -64,9 +73,7 @@ describe("a worker's name", () => {
     const taking = admin.query(sql);
     const other = new pg.Client({ connectionString: database.url });
     await other.connect();
-    await other.query(
-      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'drawdown worker name'",
-    );
+    await cutBy(other);
     await taking;
     await lost.promise;
     await other.end();

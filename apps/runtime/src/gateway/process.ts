@@ -5,6 +5,7 @@ import { type Config, readConfig } from "../config.ts";
 import { listen, type Running, runForeground } from "../foreground.ts";
 import { stopServer } from "../in-flight.ts";
 import { type Logger, openLog, waitingLog } from "../log.ts";
+import { patiently } from "../patience.ts";
 import { openStores, warnOfRedis } from "../stores.ts";
 import { rememberKeys } from "./keys.ts";
 import type { Memory } from "./memory.ts";
@@ -17,7 +18,8 @@ import { type Gateway, gatewayServer } from "./server.ts";
 const drainMs = 5_500;
 const cutMs = 2_500;
 
-const startTimeoutMs = 10_000;
+const openTimeoutMs = 2_000;
+const listenTimeoutMs = 30_000;
 
 /** Runs until a signal. Returns the exit code. */
 export async function gatewayCommand(options: { port?: number }): Promise<number> {
@@ -30,7 +32,9 @@ export async function gatewayCommand(options: { port?: number }): Promise<number
 
 async function startGateway(config: Config, port: number, log: Logger, stopping: AbortSignal): Promise<Running> {
   const onError = waitingLog(log);
-  const stores = await openStores(config, { applicationName: "drawdown gateway", onConnectionError: onError });
+  const stores = await patiently({ ms: config.startPatienceMs, log, stopping }, () =>
+    openStores(config, { applicationName: "drawdown gateway", openTimeoutMs, onConnectionError: onError }),
+  );
   const { billing, db } = stores;
   const closing = new AbortController();
   const cut = new AbortController();
@@ -78,7 +82,7 @@ function keepTrue(
   const begun = Promise.withResolvers<void>();
   const giveUp = setTimeout(() => {
     begun.reject(new BillingError("postgres_unavailable", "The books cannot be reached."));
-  }, startTimeoutMs);
+  }, listenTimeoutMs);
   const ended = listenToPostgres(databaseUrl, ["virtual_key_updated", "model_price_updated"], {
     signal,
     onError,

@@ -26,7 +26,10 @@ export async function takeName(
 ): Promise<WorkerName> {
   const released = new AbortController();
   let client = await connect(databaseUrl);
-  const number = await firstFree(client, host);
+  const number = await firstFree(client, host).catch(async (error: unknown) => {
+    await client.end().catch(() => undefined);
+    throw error;
+  });
   const keepWatch = (): void => {
     client.once("end", () => {
       if (!released.signal.aborted) void takeAgain();

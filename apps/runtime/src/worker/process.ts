@@ -15,10 +15,12 @@ import { operationTasks, resumeLoop } from "../jobs/operations.ts";
 import { runJobs } from "../jobs/runner.ts";
 import { scheduleJobs } from "../jobs/schedule-tasks.ts";
 import { type Logger, openLog, waitingLog } from "../log.ts";
+import { patiently } from "../patience.ts";
 import { openStores, warnOfRedis } from "../stores.ts";
 import { takeName } from "./name.ts";
 
 const watchEveryMs = 1_000;
+const openTimeoutMs = 2_000;
 
 /** Runs until a signal. Returns the exit code. */
 export async function workerCommand(options: { port?: number }): Promise<number> {
@@ -37,14 +39,18 @@ async function startWorker(
   collectDefaultMetrics({ register: registry });
   const onError = waitingLog(log);
   const observe = countPoints(registry);
-  const stores = await openStores(config, { applicationName: "drawdown worker", observe, onConnectionError: onError });
+  const patience = { ms: config.startPatienceMs, log, stopping };
+  const stores = await patiently(patience, () =>
+    openStores(config, { applicationName: "drawdown worker", openTimeoutMs, observe, onConnectionError: onError }),
+  );
   const { billing, db } = stores;
+  const onLost = () => {
+    log.fatal("another worker has taken this worker's name: ending, to start with a free one");
+    process.exit(1);
+  };
   const named =
     config.consumerName === undefined
-      ? await takeName(config.databaseUrl, () => {
-          log.fatal("another worker has taken this worker's name: ending, to start with a free one");
-          process.exit(1);
-        })
+      ? await patiently(patience, () => takeName(config.databaseUrl, onLost))
       : { name: config.consumerName, release: async () => undefined };
   const health = { registry, checks: () => checks(billing, db, stopping) };
   const server = port === undefined ? undefined : await serveHealth(config.listenHost, port, health);
