@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { type Billing, closeBilling, consume, openBilling, shardOf, streamKey } from "@drawdown/billing";
+import { type Billing, closeBilling, consume, openBilling, readStats, shardOf, streamKey } from "@drawdown/billing";
 import { closeDb, connectDb, type Db, listSchedules } from "@drawdown/db";
 import { type TestDatabase, type TestRedis, testDatabase, testRedis, waitFor } from "@drawdown/local-stack";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -78,6 +78,7 @@ async function settledEntries(...agesMs: number[]): Promise<() => Promise<number
   return () => billing.redis.xlen(stream);
 }
 
+const dead = ({ idleMs }: { idleMs: number }) => idleMs >= 8_000;
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 
@@ -91,6 +92,24 @@ describe("the schedule of cleanup", () => {
     await setMemory(0.7);
     expect(await runOf("cleanup")).toMatchObject({ trimmed: 2, max_age_ms: 5 * MINUTE, kept: { too_young: 1 } });
     expect(await left()).toBe(1);
+  });
+
+  test("removes a dead consumer that holds nothing, and clears a reference to an entry that is gone", async () => {
+    await settledEntries(HOUR);
+    const { redis: client } = billing;
+    const used = (await readStats(billing)).shards.find(({ length }) => length > 0);
+    const stream = streamKey(used?.shard ?? -1);
+    const [[id] = [""]] = await client.xrange(stream, "-", "+");
+    await client.xgroup("CREATECONSUMER", stream, "billing_workers", "holder");
+    await client.call("XCLAIM", stream, "billing_workers", "holder", 0, id, "FORCE");
+    await client.xdel(stream, id);
+    const gone = { dangling_cleared: 1, consumers_removed: ["holder", "worker"] };
+    await waitFor(async () => (await readStats(billing)).shards.flatMap(({ consumers }) => consumers).every(dead), {
+      ...within,
+      what: "both to be dead",
+    });
+    expect(await runOf("cleanup")).toMatchObject(gone);
+    expect((await readStats(billing)).shards.flatMap(({ consumers }) => consumers)).toEqual([]);
   });
 
   test("has its settings from the environment, also the limit of memory", async () => {

@@ -2,7 +2,7 @@
 // seconds, also while it waits for Postgres, so that idleness means death and not patience.
 import type { Billing } from "./billing.ts";
 import { GROUP, streamKey } from "./keys.ts";
-import { replyArray } from "./redis.ts";
+import { type RedisClient, replyArray } from "./redis.ts";
 import { type RawEntry, readEntryReply } from "./stream.ts";
 
 /**
@@ -10,6 +10,9 @@ import { type RawEntry, readEntryReply } from "./stream.ts";
  * Redis keeps that one for `>`, and delivers new entries for it.
  */
 const PAST_ALL = "18446744073709551615-0";
+
+/** A consumer that showed no life for this long is dead. */
+export const LIVE_MS = 8_000;
 
 /** Refreshes the consumer's idle time on every shard, and creates it where it is new. Delivers nothing. */
 export async function keepAlive(billing: Billing, shards: readonly number[], consumer: string): Promise<void> {
@@ -25,6 +28,11 @@ function noGroupYet(error: unknown): void {
   if (!(error instanceof Error && error.message.startsWith("NOGROUP"))) throw error;
 }
 
+function noGroup(error: unknown): [] {
+  if (error instanceof Error && /^NOGROUP|no such key/.test(error.message)) return [];
+  throw error;
+}
+
 export type Consumer = {
   name: string;
   pending: number;
@@ -34,9 +42,14 @@ export type Consumer = {
   inactiveMs: number | null;
 };
 
-/** The consumers of a shard. */
+export function isLive(consumers: readonly Consumer[], name: string): boolean {
+  return consumers.some((consumer) => consumer.name === name && consumer.idleMs < LIVE_MS);
+}
+
+/** The consumers of a shard; none where there is no group yet. */
 export async function readConsumers(billing: Billing, shard: number): Promise<Consumer[]> {
-  const rows = replyArray(await billing.ask((redis) => redis.xinfo("CONSUMERS", streamKey(shard), GROUP)));
+  const ask = (redis: RedisClient) => redis.xinfo("CONSUMERS", streamKey(shard), GROUP).catch(noGroup);
+  const rows = replyArray(await billing.ask(ask));
   return rows.map((row) => {
     const flat = replyArray(row).map(String);
     const fields = new Map(flat.flatMap((name, i) => (i % 2 === 0 ? [[name, flat[i + 1] ?? ""] as const] : [])));
@@ -51,7 +64,10 @@ export async function readConsumers(billing: Billing, shard: number): Promise<Co
   });
 }
 
-/** Claims up to `limit` entries of one dead consumer of the shard. Two claimants never get the same entry. */
+/**
+ * Claims up to `limit` entries of one dead consumer of the shard. Two claimants never get the same entry. Those that are not in the stream
+ * any more are returned without fields and are not claimed: Redis would drop them, before anything is on record of them.
+ */
 export async function claimDead(
   billing: Billing,
   shard: number,
@@ -73,14 +89,34 @@ export async function claimDead(
       }),
     );
     if (deliveries.size === 0) continue;
-    const reply = await billing.ask((redis) =>
-      redis.callBuffer("XCLAIM", streamKey(shard), GROUP, consumer, idleMs, ...deliveries.keys()),
-    );
-    const claimed = replyArray(reply)
-      .filter((entry) => entry !== null)
-      .map((entry) => readEntryReply(shard, entry));
-    if (claimed.length > 0)
-      return claimed.map((raw) => ({ ...raw, deliveryCount: (deliveries.get(raw.entryId) ?? 0) + 1 }));
+    const { there, gone } = await findPresent(billing, shard, [...deliveries.keys()]);
+    const claimed = await claim(billing, shard, consumer, there, idleMs);
+    const taken = [...claimed, ...gone.map((entryId) => ({ shard, entryId, deliveryCount: 0, fields: [] }))];
+    if (taken.length > 0)
+      return taken.map((raw) => ({ ...raw, deliveryCount: (deliveries.get(raw.entryId) ?? 0) + 1 }));
   }
   return [];
+}
+
+async function claim(
+  billing: Billing,
+  shard: number,
+  consumer: string,
+  entryIds: readonly string[],
+  idleMs: number,
+): Promise<RawEntry[]> {
+  if (entryIds.length === 0) return [];
+  const reply = await billing.ask((redis) =>
+    redis.callBuffer("XCLAIM", streamKey(shard), GROUP, consumer, idleMs, ...entryIds),
+  );
+  return replyArray(reply)
+    .filter((entry) => entry !== null)
+    .map((entry) => readEntryReply(shard, entry));
+}
+
+async function findPresent(billing: Billing, shard: number, entryIds: readonly string[]) {
+  const ask = (id: string) => billing.ask((redis) => redis.xrangeBuffer(streamKey(shard), id, id));
+  const rows = await Promise.all(entryIds.map(ask));
+  const isThere = (_: string, i: number) => (rows[i]?.length ?? 0) > 0;
+  return { there: entryIds.filter(isThere), gone: entryIds.filter((id, i) => !isThere(id, i)) };
 }

@@ -10,10 +10,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { openAlert, resolveAlert } from "@drawdown/db";
 import type { Billing } from "./billing.ts";
-import { claimDead, keepAlive } from "./claim.ts";
+import { claimDead, keepAlive, LIVE_MS } from "./claim.ts";
 import { keepDeadLetter } from "./dead-letters.ts";
 import { BillingError } from "./errors.ts";
 import { GROUP, streamKey } from "./keys.ts";
+import { findRecordedGone } from "./leave.ts";
 import { fromBooks } from "./postgres.ts";
 import { connectRedis, type RedisClient, redisFailure, redisReady, replyArray } from "./redis.ts";
 import { type SettleOutcome, settle } from "./settle.ts";
@@ -39,7 +40,7 @@ export const defaultConsumeSettings: ConsumeSettings = {
   blockTimeMs: 5_000,
   maxRetries: 3,
   retryDelayMs: 1_000,
-  claimIdleMs: 8_000,
+  claimIdleMs: LIVE_MS,
   claimEveryMs: 2_000,
 };
 
@@ -219,15 +220,29 @@ async function read(worker: Worker, reader: RedisClient, shards: readonly number
   const block = from === ">" ? ["BLOCK", blockTime(worker)] : [];
   const streams = [...shards.map(streamKey), ...shards.map(() => from)];
   const args = ["GROUP", GROUP, worker.consumer, "COUNT", batchSize, ...block, "STREAMS", ...streams];
+  const epochs = await epochsOf(worker, shards);
   const reply = await reader.callBuffer("XREADGROUP", ...args).catch(async (error: unknown) => {
     if (worker.signal.aborted) return null;
     if (error instanceof Error && error.message.includes("NOGROUP")) await createGroups(reader, shards);
     throw redisFailure(error);
   });
   if (reply === null) return [];
-  const batch = replyArray(reply).flatMap(readStreamReply);
+  const batch = withEpochs(replyArray(reply).flatMap(readStreamReply), epochs);
   if (batch.length > 0 && from === ">") worker.billing.observe("consume.read", { entries: batch.length });
   return batch;
+}
+
+/** The shards' epochs before something is read from them. What Redis loses after that, it loses in a later one. */
+async function epochsOf(worker: Worker, shards: readonly number[]): Promise<Map<number, bigint>> {
+  const { fence } = worker.billing;
+  return new Map(await Promise.all(shards.map(async (shard) => [shard, await fence.epoch(shard)] as const)));
+}
+
+function withEpochs(batch: readonly RawEntry[], epochs: ReadonlyMap<number, bigint>): RawEntry[] {
+  return batch.map((raw) => {
+    const epoch = epochs.get(raw.shard);
+    return epoch === undefined ? raw : { ...raw, epoch };
+  });
 }
 
 function blockTime(worker: Worker): number {
@@ -246,7 +261,12 @@ async function work(worker: Worker, batch: readonly RawEntry[], again = false): 
   const { billing, consumer } = worker;
   const done: RawEntry[] = [];
   const readable: { raw: RawEntry; entry: Entry }[] = [];
+  const recorded = await findRecordedGone(billing, batch);
   for (const raw of batch) {
+    if (recorded.has(raw)) {
+      done.push(raw);
+      continue;
+    }
     try {
       readable.push({ raw, entry: decodeEntry(raw, raw.fields) });
     } catch (error) {
@@ -351,7 +371,9 @@ async function claimLoop(worker: Worker, shards: readonly number[]): Promise<voi
     for (const shard of shards) {
       if (signal.aborted) return "done";
       for (;;) {
-        const claimed = await claimDead(billing, shard, consumer, settings.claimIdleMs, settings.batchSize);
+        const epochs = await epochsOf(worker, [shard]);
+        const taken = await claimDead(billing, shard, consumer, settings.claimIdleMs, settings.batchSize);
+        const claimed = withEpochs(taken, epochs);
         if (claimed.length === 0) break;
         billing.observe("consume.claimed", { shard, entries: claimed.length });
         await insist(worker, () => work(worker, claimed));

@@ -4,7 +4,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type AlertLevel, openAlert, resolveAlert } from "@drawdown/db";
 import type { Billing } from "./billing.ts";
-import { LIVE_MS } from "./pending.ts";
+import { LIVE_MS } from "./claim.ts";
 import { fromBooks } from "./postgres.ts";
 import { readStats, type ShardStats, type Stats } from "./stats.ts";
 

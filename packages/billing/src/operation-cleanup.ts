@@ -27,6 +27,9 @@ export type CleanedShards = {
   pending: number;
   /** Half-settled ones included. */
   unaccounted: number;
+  danglingCleared: number;
+  /** Dead ones that held nothing, each once, on however many shards it was known. */
+  consumersRemoved: string[];
   shards: CleanedShard[];
 };
 
@@ -40,7 +43,8 @@ export async function previewCleanup(
     await Promise.all(
       shards.map(async (shard) => {
         const left = await readLeft(billing, shard.shard);
-        return { ...shard, ...left, length: left.length - shard.trimmed };
+        const pending = left.pending - shard.danglingCleared;
+        return { ...shard, ...left, pending, length: left.length - shard.trimmed };
       }),
     ),
   );
@@ -96,6 +100,8 @@ function total(shards: CleanedShard[]): CleanedShards {
     kept: sum(({ length }) => length),
     pending: sum(({ pending }) => pending),
     unaccounted: sum(({ unaccounted }) => unaccounted),
+    danglingCleared: sum(({ danglingCleared }) => danglingCleared),
+    consumersRemoved: [...new Set(shards.flatMap(({ consumersRemoved }) => consumersRemoved))].toSorted(),
     shards,
   };
 }

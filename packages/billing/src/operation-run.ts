@@ -4,6 +4,7 @@
 // lives), each target's effect is guarded by its own SQL, and its outcome is written once.
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Billing } from "./billing.ts";
+import { LIVE_MS } from "./claim.ts";
 import { cleanupPerformer } from "./operation-cleanup.ts";
 import {
   type Act,
@@ -19,7 +20,6 @@ import {
   type StepItem,
   type StepOutcome,
 } from "./operations.ts";
-import { LIVE_MS } from "./pending.ts";
 import { inTransaction, isTransient, postgresFailure, type Query } from "./postgres.ts";
 import { replayPerformer } from "./replay.ts";
 

@@ -1,16 +1,11 @@
 // Entries that were delivered and not acked: who holds them, for how long, and taking them over from a holder that is dead.
 import type { Billing } from "./billing.ts";
-import { type Consumer, readConsumers } from "./claim.ts";
-import { defaultConsumeSettings } from "./consume.ts";
+import { type Consumer, isLive, readConsumers } from "./claim.ts";
 import { GROUP, shardOfStream, streamKey } from "./keys.ts";
-import { loadScript, type RedisClient, replyArray, runScript } from "./redis.ts";
+import { type RedisClient, replyArray } from "./redis.ts";
 import { decodeEntry, type Entry, type RawEntry, readEntryReply, UnreadableEntry } from "./stream.ts";
 
-const leaveScript = loadScript("./leave.lua");
 const PAGE = 1_000;
-
-/** A consumer that showed no life for this long is dead, as workers see it too. */
-export const LIVE_MS = defaultConsumeSettings.claimIdleMs;
 
 export type EntryFilters = {
   /** Stream entry ids (`1700000000000-0`, or with their stream: `stream:deductions:3/1700000000000-0`) or deduction ids. */
@@ -102,10 +97,6 @@ function describe(
   };
 }
 
-export function isLive(consumers: readonly Consumer[], name: string): boolean {
-  return consumers.some((consumer) => consumer.name === name && consumer.idleMs < LIVE_MS);
-}
-
 /** Decodes, or says why not. */
 export function readEntry(raw: RawEntry): { entry: Entry | undefined; unreadable: Unreadable | undefined } {
   try {
@@ -195,10 +186,4 @@ export async function takeOver(
   return replyArray(reply)
     .filter((entry) => entry !== null)
     .map((entry) => readEntryReply(shard, entry));
-}
-
-/** Removes a consumer from a shard's group unless something is pending under it. */
-export async function removeEmptyConsumer(billing: Billing, shard: number, consumer: string): Promise<boolean> {
-  const [word] = replyArray(await runScript(billing.redis, leaveScript, [streamKey(shard)], [GROUP, consumer]));
-  return word === "removed";
 }

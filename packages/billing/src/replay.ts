@@ -3,9 +3,10 @@
 // run twice, from two places, and while workers consume. Redis was charged when the entry was written: nothing of the account
 // moves there; only acks, and the holder of a pending entry, change.
 import type { Billing } from "./billing.ts";
-import { readConsumers } from "./claim.ts";
+import { isLive, LIVE_MS, readConsumers } from "./claim.ts";
 import { keepDeadLetter } from "./dead-letters.ts";
 import { GROUP, streamKey } from "./keys.ts";
+import { removeEmptyConsumer } from "./leave.ts";
 import { type LetterEvent, letterEvent } from "./letters.ts";
 import {
   type Act,
@@ -16,7 +17,7 @@ import {
   type StepOutcome,
   startOperation,
 } from "./operations.ts";
-import { isLive, LIVE_MS, readEntries, readEntry, readHoldings, removeEmptyConsumer, takeOver } from "./pending.ts";
+import { readEntries, readEntry, readHoldings, takeOver } from "./pending.ts";
 import type { Query } from "./postgres.ts";
 import { proveShard } from "./proven.ts";
 import {

@@ -18,6 +18,8 @@ export type StandingEntry = {
   /** Undefined when the entry cannot be read. */
   entry: Entry | undefined;
   standing: Standing;
+  /** Delivered and acked. One that is settled may not be: its worker died before the ack. */
+  acked: boolean;
 };
 
 export type Page = { entries: StandingEntry[] /** More entries follow in the range. */; more: boolean };
@@ -64,10 +66,13 @@ async function judge(
   const inBooks = await readBooks(billing, shard, entries);
   return entries.map(({ raw, entry }) => {
     const booked = inBooks.get(raw.entryId);
-    if (booked === "settled") return { raw, entry, standing: booked };
-    if (isLater(raw.entryId, lastDelivered)) return { raw, entry, standing: "unread" };
-    if (pending.has(raw.entryId)) return { raw, entry, standing: "pending" };
-    return { raw, entry, standing: booked ?? "unaccounted" };
+    const onItsWay = isLater(raw.entryId, lastDelivered)
+      ? ("unread" as const)
+      : pending.has(raw.entryId)
+        ? ("pending" as const)
+        : undefined;
+    const standing = booked === "settled" ? booked : (onItsWay ?? booked ?? "unaccounted");
+    return { raw, entry, standing, acked: onItsWay === undefined };
   });
 }
 

@@ -11,7 +11,8 @@ import {
   shardOf,
   startReplay,
 } from "../src/index.ts";
-import { LIVE_MS, takeOver } from "../src/pending.ts";
+import { LIVE_MS } from "../src/claim.ts";
+import { takeOver } from "../src/pending.ts";
 import { settle } from "../src/settle.ts";
 import {
   accountsApart,

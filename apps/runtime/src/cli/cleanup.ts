@@ -35,7 +35,7 @@ export async function cleanupCommand(options: CleanupOptions): Promise<void> {
 }
 
 function printCleaned(cleaned: CleanedShards, id: string | null, json: boolean): void {
-  const { trimmed, kept, pending, unaccounted, shards } = cleaned;
+  const { trimmed, kept, pending, unaccounted, danglingCleared, consumersRemoved, shards } = cleaned;
   if (json)
     return printJson({
       operation_id: id,
@@ -44,11 +44,16 @@ function printCleaned(cleaned: CleanedShards, id: string | null, json: boolean):
       kept,
       pending,
       unaccounted,
+      dangling_cleared: danglingCleared,
+      consumers_removed: consumersRemoved,
       shards: shards.map(document),
     });
   print(
     `${trimmed} ${id === null ? "would be removed" : "removed"}, ${kept} stay, of them ${pending} pending and ${unaccounted} unaccounted`,
   );
+  const would = id === null ? "would be " : "";
+  if (danglingCleared > 0) print(`${danglingCleared} references to entries that are gone ${would}cleared`);
+  if (consumersRemoved.length > 0) print(`${consumersRemoved.join(", ")} ${would}removed: dead, and holding nothing`);
   const busy = shards.filter((one) => one.trimmed > 0 || one.length > 0);
   if (busy.length === 0) return;
   const row = (one: CleanedShard) => [String(one.shard), String(one.trimmed), String(one.length), reasons(one)];
@@ -65,6 +70,10 @@ function document(shard: CleanedShard) {
     unaccounted,
     /** Of those that are old enough, why they stay. */
     reasons: kept,
+    dangling_cleared: shard.danglingCleared,
+    /** Of them, those that were in no books: each is a dead letter now. */
+    dangling_kept: shard.danglingKept,
+    consumers_removed: shard.consumersRemoved,
     oldest_trimmed_id: shard.oldestTrimmedId,
     newest_trimmed_id: shard.newestTrimmedId,
   };

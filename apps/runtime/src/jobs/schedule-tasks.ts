@@ -93,7 +93,12 @@ function total(shards: readonly ShardCleanup[]) {
   for (const shard of shards)
     for (const [reason, count] of Object.entries(shard.kept) as [KeptReason, number][])
       kept[reason] = (kept[reason] ?? 0) + count;
-  return { trimmed: shards.reduce((sum, { trimmed }) => sum + trimmed, 0), kept };
+  return {
+    trimmed: shards.reduce((sum, { trimmed }) => sum + trimmed, 0),
+    kept,
+    dangling_cleared: shards.reduce((sum, { danglingCleared }) => sum + danglingCleared, 0),
+    consumers_removed: [...new Set(shards.flatMap(({ consumersRemoved }) => consumersRemoved))].toSorted(),
+  };
 }
 
 /** Judges, and starts a cleanup at once when memory runs short. */
