@@ -1,6 +1,7 @@
 // Entries that can never settle as they stand are kept here with their bytes, and only then acked: never lost, never blocking.
 import type { Billing } from "./billing.ts";
 import { streamKey } from "./keys.ts";
+import { writeInEpoch } from "./late.ts";
 import { formatUnits, parseCost, parseUnits } from "./money.ts";
 import type { RawEntry } from "./stream.ts";
 
@@ -13,28 +14,28 @@ export type Failure = { errorClass: string; message: string; attempts: number };
  */
 export async function keepDeadLetter(billing: Billing, raw: RawEntry, failure: Failure): Promise<void> {
   const readable = readableCopy(raw.fields);
-  await billing.query(
-    `INSERT INTO data.dead_letter (stream_key, stream_entry_id, raw, fields, deduction_id, account_id, cost, account_seq,
+  const statement = `INSERT INTO data.dead_letter (stream_key, stream_entry_id, raw, fields, deduction_id, account_id, cost, account_seq,
          balance_before, balance_after, error_class, error_message, attempts)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
      ON CONFLICT (stream_key, stream_entry_id, raw_hash) DO UPDATE SET attempts = data.dead_letter.attempts + EXCLUDED.attempts,
-         last_attempt_at = now()`,
-    [
-      streamKey(raw.shard),
-      raw.entryId,
-      encodeRaw(raw.fields),
-      JSON.stringify(Object.fromEntries(readable)),
-      shortened(readable.get("deduction_id")),
-      shortened(readable.get("account_id")),
-      orNull(() => formatUnits(parseCost(readable.get("cost") ?? ""))),
-      orNull(() => seqText(readable.get("account_seq"))),
-      orNull(() => formatUnits(parseUnits(readable.get("balance_before") ?? ""))),
-      orNull(() => formatUnits(parseUnits(readable.get("balance_after") ?? ""))),
-      failure.errorClass,
-      printable(Buffer.from(failure.message)).slice(0, 2_000),
-      failure.attempts,
-    ],
-  );
+         last_attempt_at = now()`;
+  const values = [
+    streamKey(raw.shard),
+    raw.entryId,
+    encodeRaw(raw.fields),
+    JSON.stringify(Object.fromEntries(readable)),
+    shortened(readable.get("deduction_id")),
+    shortened(readable.get("account_id")),
+    orNull(() => formatUnits(parseCost(readable.get("cost") ?? ""))),
+    orNull(() => seqText(readable.get("account_seq"))),
+    orNull(() => formatUnits(parseUnits(readable.get("balance_before") ?? ""))),
+    orNull(() => formatUnits(parseUnits(readable.get("balance_after") ?? ""))),
+    failure.errorClass,
+    printable(Buffer.from(failure.message)).slice(0, 2_000),
+    failure.attempts,
+  ];
+  const accountId = readable.get("account_seq") === undefined ? null : (readable.get("account_id") ?? null);
+  await writeInEpoch(billing, [{ ...raw, accountId }], (query) => query(statement, values));
   billing.observe("dead_letter.written", { entry: raw.entryId });
 }
 

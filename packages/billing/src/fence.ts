@@ -14,12 +14,15 @@ import { loadScript, redisServers, replyArray, replyText, runScript } from "./re
 const script = loadScript("./epoch.lua");
 const ADVISORY_CLASS = 0x44524157; // "DRAW"
 const SCAN_PAGE = 1_000;
+/** What stands for the replication id in the token of a shard that is shut. No server has it. */
+const shutOn = (replid: string) => `shut-${replid}`;
 /** What a client of one server, and one of a cluster, says when a connection is lost or new. */
 const LOST = ["close", "-node"];
 const BACK = ["ready", "+node"];
 
 /** `epoch:replid:lostAtMs`; the last is the time of the last loss (0 for none), from which request ids may be forgotten. */
-type Token = { text: string; epoch: bigint; replid: string; lostAtMs: number };
+type TokenParts = { epoch: bigint; replid: string; lostAtMs: number };
+type Token = TokenParts & { text: string };
 /** `promoted`: the server took over from the one the token was written on. What it had not received by then is lost. */
 type ShardState = { token: Token | undefined; replid: string; promoted: boolean };
 type Row = { epoch: bigint; replid: string; seenAt: Date };
@@ -60,6 +63,57 @@ export class Fence {
     return token.text;
   }
 
+  /** The shard's epoch as this process knows it: what is read from Redis after this belongs to it or to a later one. Throws as `token`. */
+  async epoch(shard: number): Promise<bigint> {
+    if (!this.#tokens.has(shard)) await this.token(shard);
+    return this.#tokens.get(shard)?.epoch ?? 0n;
+  }
+
+  /** A BEGIN that keeps these shards (ascending) in their epochs, as `data.shard` has them, until the transaction ends. */
+  beginInEpoch(shards: readonly number[]): string {
+    if (shards.length === 0) return "BEGIN";
+    return `BEGIN; ${lockAll(shards, "pg_advisory_xact_lock_shared")}`;
+  }
+
+  /**
+   * Runs `commit` while nobody gives these shards (ascending) another epoch. Those for which `findLost` names accounts' keys are shut
+   * before: every script answers `fenced`, the accounts are out of Redis, and each gets its next epoch after. Who dies in between leaves a
+   * token that no server matches, which the next caller moves on. Throws `fenced` when a shard must be verified first.
+   */
+  async shut<T>(
+    shards: readonly number[],
+    findLost: () => Promise<ReadonlyMap<number, readonly string[]>>,
+    commit: () => Promise<T>,
+  ): Promise<T> {
+    for (const shard of shards) await this.verify(shard);
+    // It lasts as long as what is written beside it, whose statements have limits of their own.
+    const begin = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0";
+    return await inTransaction(this.#billing.db, `${begin}; ${lockAll(shards, "pg_advisory_xact_lock")}`, async () => {
+      const reopen: (() => Promise<void>)[] = [];
+      try {
+        for (const [shard, keys] of await findLost()) {
+          reopen.push(await this.#close(shard));
+          for (const key of keys) await this.#billing.ask((redis) => redis.del(key));
+        }
+        return await commit();
+      } finally {
+        for (const open of reopen) await open();
+      }
+    });
+  }
+
+  /** Returns what opens the shard again, in its next epoch: what anybody knew of it before it was shut is of no use then. */
+  async #close(shard: number): Promise<() => Promise<void>> {
+    const { token, replid } = await readShard(this.#billing, shard);
+    if (token?.replid !== replid) throw new BillingError("fenced", "The balance store is being checked after a loss.");
+    this.#tokens.delete(shard);
+    const closed = await moveToken(this.#billing, shard, token.text, { ...token, replid: shutOn(replid) });
+    return async () => {
+      const next = await record(this.#billing.query, shard, { ...token, epoch: token.epoch + 1n });
+      this.#tokens.set(shard, await moveToken(this.#billing, shard, closed.text, next));
+    };
+  }
+
   /** When the shard last lost something, in ms; 0 for never. */
   lostAtMs(shard: number): number {
     return this.#tokens.get(shard)?.lostAtMs ?? 0;
@@ -86,7 +140,9 @@ export class Fence {
       const known = this.#tokens.get(shard);
       if (!known) continue;
       const state = await readShard(this.#billing, shard);
-      if (state.token?.text === known.text && state.replid === known.replid && row.epoch <= known.epoch) continue;
+      const same = state.token?.text === known.text && state.replid === known.replid;
+      if (same && row.epoch < known.epoch) await record(this.#billing.query, shard, known); // who moved it died before it could
+      if (same && row.epoch <= known.epoch) continue;
       this.#tokens.delete(shard);
       await this.verify(shard);
     }
@@ -113,38 +169,75 @@ export class Fence {
 
 /** Under the shard's lock: first start, adoption of what another process decided, restart, or loss. */
 async function settleShard(billing: Billing, query: Query, shard: number): Promise<Token> {
-  await query("SELECT pg_advisory_xact_lock($1, $2)", [ADVISORY_CLASS, shard]);
+  await lockShard(billing, query, shard);
   const state = await readShard(billing, shard);
   const row = (await readRows(query)).get(shard);
   const { token, replid } = state;
   if (token && token.replid === replid && token.epoch >= (row?.epoch ?? 0n)) return await record(query, shard, token);
-  if (!token && !row) return await record(query, shard, await moveToken(billing, shard, "", 1n, replid, 0));
+  if (!token && !row)
+    return await record(query, shard, await moveToken(billing, shard, "", { epoch: 1n, replid, lostAtMs: 0 }));
 
   const behind = await accountsBehind(billing, shard);
   const next = (row && row.epoch > (token?.epoch ?? 0n) ? row.epoch : (token?.epoch ?? 0n)) + 1n;
   const kept = token !== undefined && !state.promoted && token.epoch >= (row?.epoch ?? 0n);
-  if (kept && behind.length === 0 && (await readDurability(billing)).append === "always") {
-    const moved = await moveToken(billing, shard, token.text, next, replid, token.lostAtMs);
+  const shut = token?.replid === shutOn(replid); // who shut it died, on this very server: nothing is lost
+  const restarted = kept && behind.length === 0 && (await readDurability(billing)).append === "always";
+  if (shut || restarted) {
+    const moved = await moveToken(billing, shard, token.text, { epoch: next, replid, lostAtMs: token.lostAtMs });
     billing.observe("fence.advanced", { shard, epoch: next });
     return await record(query, shard, moved);
   }
   await runScript(billing.redis, script, [epochKey(shard)], [token?.text ?? "", ""]);
   const to = new Date();
+  await tellLoss(billing, shard, { next, replid, to, row, evicted: behind.length });
+  for (const key of behind) await billing.ask((redis) => redis.del(key));
+  billing.observe("fence.lost", { shard, epoch: next, evicted: behind.length });
+  const opened = { epoch: next, replid, lostAtMs: to.getTime() };
+  // The books know the epoch before any account can be loaded in it: what was read in an older one is then known for late (late.ts).
+  await record(billing.query, shard, opened);
+  return await moveToken(billing, shard, "", opened);
+}
+
+type Loss = { next: bigint; replid: string; to: Date; row: Row | undefined; evicted: number };
+
+/** One alert for each loss: whoever tells it again brings it up to date. */
+async function tellLoss(billing: Billing, shard: number, { next, replid, to, row, evicted }: Loss): Promise<void> {
   await openAlert(billing.db, {
     level: "critical",
     kind: "lost_epoch",
     key: `${replid}:${next}`,
     message: "Redis restarted, failed over or was emptied, and may have lost the newest deductions.",
-    details: { shard, from: row?.seenAt.toISOString() ?? null, to: to.toISOString(), replid, evicted: behind.length },
+    details: { shard, from: row?.seenAt.toISOString() ?? null, to: to.toISOString(), replid, evicted },
   });
-  for (const key of behind) await billing.ask((redis) => redis.del(key));
-  billing.observe("fence.lost", { shard, epoch: next, evicted: behind.length });
-  return await record(query, shard, await moveToken(billing, shard, "", next, replid, to.getTime()));
 }
 
-async function record(query: Query, shard: number, token: Token): Promise<Token> {
-  const sql = `INSERT INTO data.shard (shard, epoch, replid, updated_at) VALUES ($1, $2, $3, now())
-               ON CONFLICT (shard) DO UPDATE SET epoch = EXCLUDED.epoch, replid = EXCLUDED.replid, updated_at = now()`;
+/** Waits until what is being written into the books of this shard is there. A loss that is certain is told before. */
+async function lockShard(billing: Billing, query: Query, shard: number): Promise<void> {
+  const key = [ADVISORY_CLASS, shard];
+  const [now] = await query<{ got: boolean }>("SELECT pg_try_advisory_xact_lock($1, $2) AS got", key);
+  if (now?.got) return;
+  // With the shared lock only those who write into the books have it, and nobody is about to set the next token.
+  await query("SAVEPOINT looking");
+  const [shared] = await query<{ got: boolean }>("SELECT pg_try_advisory_xact_lock_shared($1, $2) AS got", key);
+  if (shared?.got) {
+    const { token, replid } = await readShard(billing, shard);
+    const row = (await readRows(query)).get(shard);
+    if (!token && row)
+      await tellLoss(billing, shard, { next: row.epoch + 1n, replid, to: new Date(), row, evicted: 0 });
+  }
+  await query("ROLLBACK TO looking");
+  await query("SELECT pg_advisory_xact_lock($1, $2)", key);
+}
+
+function lockAll(shards: readonly number[], lock: string): string {
+  return `SELECT ${shards.map((shard) => `${lock}(${ADVISORY_CLASS}, ${shard})`).join(", ")}`;
+}
+
+/** Never back: a slower process may say what another has moved on. */
+async function record<T extends TokenParts>(query: Query, shard: number, token: T): Promise<T> {
+  const sql = `INSERT INTO data.shard AS s (shard, epoch, replid, updated_at) VALUES ($1, $2, $3, now())
+               ON CONFLICT (shard) DO UPDATE SET epoch = EXCLUDED.epoch, replid = EXCLUDED.replid, updated_at = now()
+               WHERE s.epoch <= EXCLUDED.epoch`;
   await query(sql, [shard, token.epoch.toString(), token.replid]);
   return token;
 }
@@ -153,9 +246,7 @@ async function moveToken(
   billing: Billing,
   shard: number,
   expected: string,
-  epoch: bigint,
-  replid: string,
-  lostAtMs: number,
+  { epoch, replid, lostAtMs }: TokenParts,
 ): Promise<Token> {
   const text = `${epoch}:${replid}:${lostAtMs}`;
   const reply = replyArray(await runScript(billing.redis, script, [epochKey(shard)], [expected, text]));

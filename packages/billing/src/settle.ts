@@ -3,8 +3,9 @@
 // lets a redelivered deduction through only once.
 import type { Billing } from "./billing.ts";
 import { streamKey } from "./keys.ts";
+import { writeInEpoch } from "./late.ts";
 import { formatUnits, parseUnits } from "./money.ts";
-import { inTransaction, isDataError, isTransient, type Query, sqlState } from "./postgres.ts";
+import { isDataError, isTransient, type Query, sqlState } from "./postgres.ts";
 import type { Entry, LinkEntry, UsageEntry } from "./stream.ts";
 
 /** What became of one entry. `poison` fails alone with a data error; `database`: Postgres said so, not we. */
@@ -72,11 +73,16 @@ async function settlePart(
 }
 
 async function settleOnce(billing: Billing, entries: Entry[], consumer: string): Promise<Map<Entry, SettleOutcome>> {
+  // What an older producer drew (no seq) reaches Redis as a credit of the books, whenever that is.
+  const inHand = entries.map((entry) => ({ ...entry, accountId: entry.accountSeq === null ? null : entry.accountId }));
   for (let attempt = 1; ; attempt++) {
     try {
-      const outcomes = await inTransaction(billing.db, "BEGIN", (query) => write(billing, query, entries, consumer));
-      billing.observe("settle.committed", { entries: entries.length });
-      return outcomes;
+      return await writeInEpoch(
+        billing,
+        inHand,
+        (query) => write(billing, query, entries, consumer),
+        () => billing.observe("settle.committed", { entries: entries.length }),
+      );
     } catch (error) {
       if (!isTransient(error) || attempt === MAX_TRANSIENT) throw error;
     }

@@ -14,8 +14,11 @@ export type UsageSource = "provider" | "partial" | "estimated" | "none" | "repor
 /** `id` is `account_balance.id`; `ownerId` the user or tenant. */
 export type AccountRef = { id: string; ownerId: string; type: AccountType; currency: string };
 
-/** Where an entry stands: its shard, its stream id, and how often it was delivered. */
-export type Position = { shard: number; entryId: string; deliveryCount: number };
+/**
+ * Where an entry stands: its shard, its stream id, and how often it was delivered. `epoch`: the shard's, known before the entry was read
+ * from its stream; absent for what was not read from one, or is only looked at.
+ */
+export type Position = { shard: number; entryId: string; deliveryCount: number; epoch?: bigint };
 
 export type BalanceCheck = "ok" | "missing" | "mismatch";
 

@@ -10,8 +10,8 @@ export type TestRedis = {
   stop(): Promise<void>;
   /** SIGKILL; `restart` brings it back with what was on disk. */
   kill(): Promise<void>;
-  /** Starts it again on the same port with the same data, stopping it gently first when it runs. */
-  restart(): Promise<void>;
+  /** Starts it again on the same port, stopping it gently first when it runs: with the same data, or with `emptied` without any. */
+  restart(options?: { emptied: boolean }): Promise<void>;
 };
 
 /** A Redis of the caller's own, empty, in a temporary folder, with `appendfsync always`. */
@@ -28,8 +28,9 @@ export async function testRedis(options: Omit<RedisOptions, "dir"> = {}): Promis
       await rm(dir, { recursive: true, force: true });
     },
     kill: () => server.kill(),
-    restart: async () => {
+    restart: async ({ emptied } = { emptied: false }) => {
       await server.stop();
+      if (emptied) await rm(dir, { recursive: true, force: true });
       server = await startRedis({ ...options, dir, port });
     },
   };
