@@ -1,49 +1,22 @@
 // Drawing a cost down from an account: one script call checks, deducts, appends the stream entry and remembers the request
 // id. Calls of one event-loop turn are sent as one script call per shard; with nothing in flight a call is sent at once.
-import { randomBytes } from "node:crypto";
 import type { Billing } from "./billing.ts";
+import {
+  type ChargeRequest,
+  type Deduction,
+  digestArg,
+  drawArgs,
+  findForgotten,
+  type Refusal,
+  randomId,
+  readRefusal,
+  readRemembered,
+} from "./draw.ts";
 import { BillingError } from "./errors.ts";
-import { balanceKey, chargeKey, epochKey, shardOf, streamKey } from "./keys.ts";
+import { balanceKey, chargeKey, epochKey, holdsKey, shardOf, streamKey } from "./keys.ts";
 import { loadAccount } from "./load.ts";
-import { MAX_AMOUNT_NANOS, parseUnits } from "./money.ts";
 import { loadScript, redisFailure, replyArray, replyText, runScript } from "./redis.ts";
-import { type AccountRef, MAX_METADATA_BYTES, MAX_TEXT_LENGTH, type UsageSource } from "./stream.ts";
-
-/** One cost to draw down. `digest` is a digest of the client's body: the same id with another digest is a conflict. */
-export type ChargeRequest = {
-  account: AccountRef;
-  virtualKey: string;
-  requestId: string;
-  digest: string;
-  costNanos: bigint;
-  provider: string;
-  model: string;
-  inputTokens: number;
-  outputTokens: number;
-  /** Default: input and output together. */
-  totalTokens?: number;
-  usageSource: UsageSource;
-  metadata?: Record<string, unknown>;
-  /** The service was given already: the cost is recorded even below zero, and on a frozen account. */
-  delivered?: boolean;
-};
-
-export type Deduction = {
-  deductionId: string;
-  costNanos: bigint;
-  balanceBeforeNanos: bigint;
-  balanceAfterNanos: bigint;
-  accountSeq: bigint;
-};
-
-export type Refusal = {
-  outcome: "refused";
-  reason: "insufficient_balance" | "account_frozen" | "currency_mismatch";
-  balanceNanos: bigint;
-  heldNanos: bigint;
-  availableNanos: bigint;
-  requiredNanos: bigint;
-};
+import type { AccountRef } from "./stream.ts";
 
 /** `repeated`: this request id was charged before, and this is what it was answered; no money moved now. */
 export type ChargeOutcome =
@@ -57,7 +30,7 @@ export type ChargeFailure = { outcome: "failed"; error: BillingError };
 
 type ScriptOutcome = ChargeOutcome | ChargeFailure | { outcome: "not_loaded" };
 
-const script = loadScript("./charge.lua");
+const script = loadScript("./draw.lua", "./charge.lua");
 
 /** Items of one script call: long enough to spread its cost, short enough not to hold Redis for more than about 2 ms. */
 const MAX_ITEMS = 64;
@@ -112,56 +85,26 @@ function prepareOrFail(billing: Billing, request: ChargeRequest): Prepared | Cha
   }
 }
 
-/** A charge as the script takes it: two keys and 17 arguments. */
+/** A charge as the script takes it: three keys and 17 arguments. */
 type Prepared = {
   shard: number;
   account: AccountRef;
   requestId: string;
-  keys: [string, string];
+  keys: [string, string, string];
   args: string[];
   costNanos: bigint;
 };
 
-/** Refuses what our own settle statement would refuse, so that it never gets into the stream. */
 function prepare(billing: Billing, request: ChargeRequest): Prepared {
-  const { account, requestId, virtualKey, provider, model, digest, costNanos } = request;
+  const { account, requestId, digest, costNanos } = request;
   if (!request.delivered) billing.pressure.refuseNewWork();
-  if (costNanos < 0n || costNanos > MAX_AMOUNT_NANOS)
-    throw new BillingError("invalid_amount", "The cost is out of range.");
-  const totalTokens = request.totalTokens ?? request.inputTokens + request.outputTokens;
-  for (const count of [request.inputTokens, request.outputTokens, totalTokens])
-    if (!Number.isSafeInteger(count) || count < 0)
-      throw new BillingError("invalid_request", "A token count is not valid.");
-  for (const [name, text] of Object.entries({ requestId, virtualKey, provider, model, digest }))
-    if (text.length === 0 || text.length > MAX_TEXT_LENGTH || text.includes("\0"))
-      throw new BillingError("invalid_request", `${name} is empty, too long or has a NUL.`);
-  if (/\s/.test(digest)) throw new BillingError("invalid_request", "digest has white space.");
-  const metadata = request.metadata === undefined ? "{}" : JSON.stringify(request.metadata);
-  if (Buffer.byteLength(metadata) > MAX_METADATA_BYTES)
-    throw new BillingError("invalid_request", "metadata is too large.");
+  const args = [...drawArgs(request, requestId), digestArg(digest), randomId(), request.delivered ? "1" : "0"];
   const shard = shardOf(account.id, billing.numShards);
-  const keys: [string, string] = [
+  const keys: Prepared["keys"] = [
     balanceKey(shard, account.type, account.ownerId),
     chargeKey(shard, account.id, requestId),
+    holdsKey(shard, account.id),
   ];
-  const args = [
-    account.id,
-    account.ownerId,
-    account.type,
-    virtualKey,
-    costNanos.toString(),
-    account.currency,
-    provider,
-    model,
-  ];
-  args.push(
-    String(request.inputTokens),
-    String(request.outputTokens),
-    String(totalTokens),
-    requestId,
-    request.usageSource,
-  );
-  args.push(metadata, digest, randomBytes(10).toString("hex"), request.delivered ? "1" : "0");
   return { shard, account, requestId, keys, args, costNanos };
 }
 
@@ -238,10 +181,9 @@ async function answerFromBooks(
   shard: number,
   waiting: readonly Waiting[],
 ): Promise<readonly Waiting[]> {
-  const lostAtMs = billing.fence.lostAtMs(shard);
-  if (lostAtMs === 0 || Date.now() > lostAtMs + billing.requestTtlMs || waiting.length === 0) return waiting;
-  const known = await findSettledRequests(
+  const known = await findForgotten(
     billing,
+    shard,
     waiting.map(({ item }) => ({ accountId: item.account.id, requestId: item.requestId })),
   );
   return waiting.filter(({ item, resolve }) => {
@@ -310,73 +252,23 @@ function readItem(reply: string[], costNanos: bigint): ScriptOutcome {
       return { outcome: "conflict" };
     case "not_loaded":
       return { outcome: "not_loaded" };
-    case "refused": {
-      const [balanceNanos, heldNanos, limitNanos] = [BigInt(b), BigInt(c), BigInt(d)];
-      const availableNanos = balanceNanos + limitNanos - heldNanos;
-      return {
-        outcome: "refused",
-        reason: readReason(a),
-        balanceNanos,
-        heldNanos,
-        availableNanos,
-        requiredNanos: costNanos,
-      };
-    }
+    case "refused":
+      return readRefusal(a, b, c, d, costNanos);
     default:
       return failed(redisFailure(new Error(a))); // what Redis said of this item alone
   }
 }
 
-function readReason(text: string): Refusal["reason"] {
-  if (text === "insufficient_balance" || text === "account_frozen" || text === "currency_mismatch") return text;
-  throw new TypeError(`charge.lua refused for an unknown reason: ${text}`);
-}
-
-/** `deduction_id cost before after seq`, as charge.lua remembers an answer. */
-function readRemembered(text: string): Deduction {
-  const [deductionId = "", cost = "", before = "", after = "", seq = ""] = text.split(" ");
-  return {
-    deductionId,
-    costNanos: BigInt(cost),
-    balanceBeforeNanos: BigInt(before),
-    balanceAfterNanos: BigInt(after),
-    accountSeq: BigInt(seq),
-  };
-}
-
-/** What a request id of an account was answered, while it is remembered. Reads only. */
+/** What a request id of an account was answered, while it is remembered: a deduction, or a hold. Reads only. */
 export async function findRequest(
   billing: Billing,
   account: AccountRef,
   requestId: string,
-): Promise<({ digest: string } & Deduction) | undefined> {
+): Promise<({ digest: string } & (Deduction | { holdId: string })) | undefined> {
   const shard = shardOf(account.id, billing.numShards);
   const known = await billing.ask((redis) => redis.get(chargeKey(shard, account.id, requestId)));
   if (known === null) return undefined;
   const space = known.indexOf(" ");
-  return { digest: known.slice(0, space), ...readRemembered(known.slice(space + 1)) };
-}
-
-/** What the books say these requests were charged, by `account_id request_id`. */
-async function findSettledRequests(
-  billing: Billing,
-  requests: readonly { accountId: string; requestId: string }[],
-): Promise<Map<string, Deduction>> {
-  type Settled = Record<"account_id" | "request_id" | "deduction_id" | "cost" | "account_seq", string> &
-    Record<"balance_before" | "balance_after", string | null>;
-  const rows = await billing.query<Settled>(
-    `SELECT u.account_id, u.request_id, u.deduction_id, u.cost, u.balance_before, u.balance_after, u.account_seq
-       FROM unnest($1::uuid[], $2::text[]) AS r(account_id, request_id)
-       JOIN data.usage_log u ON u.account_id = r.account_id AND u.request_id = r.request_id
-      WHERE u.account_seq IS NOT NULL ORDER BY u.id DESC`,
-    [requests.map((request) => request.accountId), requests.map((request) => request.requestId)],
-  );
-  const deduction = (row: Settled): Deduction => ({
-    deductionId: row.deduction_id,
-    costNanos: parseUnits(row.cost),
-    balanceBeforeNanos: parseUnits(row.balance_before ?? "0"),
-    balanceAfterNanos: parseUnits(row.balance_after ?? "0"),
-    accountSeq: BigInt(row.account_seq),
-  });
-  return new Map(rows.map((row) => [`${row.account_id} ${row.request_id}`, deduction(row)]));
+  const [digest, answer] = [known.slice(0, space), known.slice(space + 1)];
+  return answer.startsWith("hold ") ? { digest, holdId: answer.slice(5) } : { digest, ...readRemembered(answer) };
 }

@@ -4,16 +4,7 @@ export { type Balance, peekBalance, readBalance } from "./balance.ts";
 export { type Billing, type BillingOptions, closeBilling, openBilling } from "./billing.ts";
 export type { AcceptedBreak, Problem, ProblemKind } from "./breaks.ts";
 export type { ChainReport, RepairLink } from "./chain.ts";
-export {
-  type ChargeFailure,
-  type ChargeOutcome,
-  type ChargeRequest,
-  charge,
-  chargeMany,
-  type Deduction,
-  findRequest,
-  type Refusal,
-} from "./charge.ts";
+export { type ChargeFailure, type ChargeOutcome, charge, chargeMany, findRequest } from "./charge.ts";
 export {
   type CleanupSettings,
   cleanup,
@@ -24,11 +15,24 @@ export {
 export { type ConsumeOptions, type ConsumeSettings, consume, defaultConsumeSettings } from "./consume.ts";
 export { type ApplyCreditsOptions, applyCredit, applyCredits, type CreditOutcome, catchUpCredits } from "./credit.ts";
 export { decodeRaw, encodeRaw } from "./dead-letters.ts";
+export type { ChargeRequest, Deduction, Refusal } from "./draw.ts";
 export { type Append, type Durability, readDurability } from "./durability.ts";
 export type { Figures } from "./equation.ts";
 export { BillingError, type BillingErrorCode, type BillingErrorOptions } from "./errors.ts";
 export { alertChains, alertDrift, alertUnaccounted } from "./findings.ts";
 export { type CreditToGive, type GiveCreditOutcome, type GivenCredit, giveCredit } from "./give-credit.ts";
+export {
+  type CaptureOutcome,
+  captureHold,
+  extendHold,
+  type Hold,
+  type HoldOutcome,
+  type HoldRef,
+  type HoldRequest,
+  openHold,
+  sweepHolds,
+  voidHold,
+} from "./hold.ts";
 export { GROUP, shardOf, shardOfStream, streamKey } from "./keys.ts";
 export {
   countDeadLetters,

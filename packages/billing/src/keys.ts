@@ -46,6 +46,21 @@ export function chargeKey(shard: number, accountId: string, requestId: string): 
   return `charge:{stream:deductions:${shard}}:${accountId}:${requestId}`;
 }
 
+/** An account's open holds: a hash of hold id to `amount expires_ms`. */
+export function holdsKey(shard: number, accountId: string): string {
+  return `holds:{stream:deductions:${shard}}:${accountId}`;
+}
+
+/** A shard's accounts with holds, as `type:owner:account`, by when the next of each expires. */
+export function holdsDueKey(shard: number): string {
+  return `holds:{stream:deductions:${shard}}`;
+}
+
+/** What is known of a hold, also after it is over. Named by the random part of its id: the time in it is Redis' to say. */
+export function holdKey(shard: number, random: string): string {
+  return `hold:{stream:deductions:${shard}}:${random}`;
+}
+
 /** Holds the fence token that every money-moving script must be given. */
 export function epochKey(shard: number): string {
   return `epoch:{stream:deductions:${shard}}`;

@@ -1,14 +1,15 @@
 -- Sets an account that is absent, from what Postgres and the stream say together (load.ts), and appends the links that
 -- explain its balance. Acts only if nothing moved since the caller looked.
--- KEYS   1 stream  2 epoch  3 account  4 proven mark
+-- after  exact.lua, draw.lua
+-- KEYS   1 stream  2 epoch  3 account  4 proven mark  5 the account's holds
 -- ARGV   1 fence token  2 last stream id the caller saw ('0-0' for none)  3 account_id  4 owner_id  5 account_type  6 currency
---        7 last seq seen  8 last balance_after(nanos)  9 debits(nanos)  10 held(nanos)  11 credits_version  12 total_credits(nanos)
---        13 limit(nanos)  14 status  15 credit link amount(nanos) or ''  16 repair link amount(nanos) or ''
+--        7 last seq seen  8 last balance_after(nanos)  9 debits(nanos)  10 credits_version  11 total_credits(nanos)
+--        12 limit(nanos)  13 status  14 credit link amount(nanos) or ''  15 repair link amount(nanos) or ''
 -- reply  {'fenced'} | {'present'} | {'moved'} | {'loaded', balance, seq}
 
-local STREAM, EPOCH, ACCOUNT, PROVEN = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local STREAM, EPOCH, ACCOUNT, PROVEN, HOLDS = unpack(KEYS)
 local TOKEN, LAST_ID, ACCOUNT_ID, OWNER_ID, ACCOUNT_TYPE, CURRENCY = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
-local SEQ, LAST_AFTER, DEBITS, HELD, VERSION, TOTAL, LIMIT, STATUS = ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11], ARGV[12], ARGV[13], ARGV[14]
+local SEQ, LAST_AFTER, DEBITS, VERSION, TOTAL, LIMIT, STATUS = unpack(ARGV, 7, 13)
 
 local function later(a, b) -- stream ids; their parts stay below 2^53
   local ams, aseq = a:match('^(%d+)-(%d+)$')
@@ -34,7 +35,7 @@ while true do
   from = '(' .. page[#page][1]
 end
 
-local _, iso = clock()
+local ms, iso = clock()
 local balance, seq = LAST_AFTER, SEQ
 local function link(kind, amount)
   if amount == '' then return end
@@ -45,7 +46,10 @@ local function link(kind, amount)
     'balance_after', units(after), 'account_seq', seq, 'timestamp', iso)
   balance = after
 end
-link('credit', ARGV[15])
-link('repair', ARGV[16])
-redis.call('HSET', ACCOUNT, 'b', balance, 'h', HELD, 'd', DEBITS, 'q', seq, 'v', VERSION, 'l', LIMIT, 's', STATUS, 'c', CURRENCY)
+link('credit', ARGV[14])
+link('repair', ARGV[15])
+take_expired(HOLDS, ms)
+local held = '0'
+for _, hold in ipairs(redis.call('HVALS', HOLDS)) do held = add(held, hold:match('^%d+')) end
+redis.call('HSET', ACCOUNT, 'b', balance, 'h', held, 'd', DEBITS, 'q', seq, 'v', VERSION, 'l', LIMIT, 's', STATUS, 'c', CURRENCY)
 return { 'loaded', balance, seq }

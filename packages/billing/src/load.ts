@@ -5,7 +5,7 @@ import { openAlert } from "@drawdown/db";
 import type { Billing } from "./billing.ts";
 import { applyCredit } from "./credit.ts";
 import { BillingError } from "./errors.ts";
-import { balanceKey, epochKey, provenKey, shardOf, streamKey } from "./keys.ts";
+import { balanceKey, epochKey, holdsKey, provenKey, shardOf, streamKey } from "./keys.ts";
 import { parseUnits } from "./money.ts";
 import { inTransaction } from "./postgres.ts";
 import { readMark, readUnaccountedIds } from "./proven.ts";
@@ -13,7 +13,7 @@ import { loadScript, redisFailure, replyArray, replyText, runScript } from "./re
 import { tryDecode } from "./standing.ts";
 import type { AccountRef, Entry } from "./stream.ts";
 
-const script = loadScript("./load.lua");
+const script = loadScript("./draw.lua", "./load.lua");
 const SCAN_PAGE = 1_000;
 const MAX_TRIES = 20;
 
@@ -230,10 +230,10 @@ async function setAccount(
   books: Books,
   plan: ReturnType<typeof planLoad>,
 ): Promise<string> {
-  const keys = [streamKey(shard), epochKey(shard), balanceKey(shard, account.type, account.ownerId), provenKey(shard)];
-  const heldNanos = "0";
+  const keys = [streamKey(shard), epochKey(shard), balanceKey(shard, account.type, account.ownerId)];
+  keys.push(provenKey(shard), holdsKey(shard, account.id));
   const args = [token, lastId, account.id, account.ownerId, account.type, books.currency];
-  args.push(plan.seq.toString(), plan.lastAfterNanos.toString(), plan.debitsNanos.toString(), heldNanos);
+  args.push(plan.seq.toString(), plan.lastAfterNanos.toString(), plan.debitsNanos.toString());
   args.push(
     books.creditsVersion.toString(),
     books.totalCreditsNanos.toString(),

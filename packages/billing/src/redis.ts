@@ -63,9 +63,9 @@ export function redisServers(redis: RedisClient): Redis[] {
 /** A Lua script with the arithmetic that all of them share. */
 export type Script = { readonly source: string; readonly sha: string };
 
-export function loadScript(file: string): Script {
+export function loadScript(...files: string[]): Script {
   const read = (name: string) => readFileSync(new URL(name, import.meta.url), "utf8");
-  const source = `${read("./exact.lua")}\n${read(file)}`;
+  const source = ["./exact.lua", ...files].map(read).join("\n");
   return { source, sha: createHash("sha1").update(source).digest("hex") };
 }
 

@@ -134,7 +134,7 @@ async function claim(deps: ChatDependencies, caller: Caller, id: string): Promis
   deps.underway.add(key);
   try {
     const known = await findRequest(deps.billing, caller.account, id);
-    if (known !== undefined) throw again(chargeHeaders({ outcome: "repeated", ...known }));
+    if (known !== undefined) throw again("holdId" in known ? {} : chargeHeaders({ outcome: "repeated", ...known }));
   } catch (error) {
     deps.underway.delete(key);
     throw error;

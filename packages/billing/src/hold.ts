@@ -1,0 +1,263 @@
+// Setting an amount aside before a service is given, and drawing what it cost after. A hold lowers what is available and moves no balance;
+// only its capture is a link of the chain. Each act is one script call, and every one may be asked again.
+import type { Billing } from "./billing.ts";
+import {
+  type ChargeRequest,
+  checkAmount,
+  checkTexts,
+  type Deduction,
+  digestArg,
+  drawArgs,
+  findForgotten,
+  type Refusal,
+  randomId,
+  readRefusal,
+  readRemembered,
+} from "./draw.ts";
+import { BillingError } from "./errors.ts";
+import { balanceKey, chargeKey, epochKey, holdKey, holdsDueKey, holdsKey, shardOf, streamKey } from "./keys.ts";
+import { loadAccount } from "./load.ts";
+import { loadScript, replyArray, replyText, runScript, type Script } from "./redis.ts";
+import type { AccountRef } from "./stream.ts";
+
+const scripts = {
+  hold: loadScript("./draw.lua", "./hold.lua"),
+  capture: loadScript("./draw.lua", "./capture.lua"),
+  void: loadScript("./void.lua"),
+  extend: loadScript("./extend.lua"),
+  sweep: loadScript("./draw.lua", "./sweep.lua"),
+};
+
+/** How long a hold of a caller's own is known after it is over. */
+const KEEP_MS = 24 * 60 * 60_000;
+const MAX_TRIES = 8;
+const SWEPT_AT_ONCE = 100;
+
+export type HoldRequest = {
+  account: AccountRef;
+  virtualKey: string;
+  requestId: string;
+  /** Of the client's body: the same request id with another digest is a conflict. */
+  digest: string;
+  amountNanos: bigint;
+  ttlMs: number;
+  provider: string;
+  model: string;
+};
+
+export type Hold = {
+  /** The `deduction_id` of its capture. */
+  holdId: string;
+  amountNanos: bigint;
+  /** By Redis' clock, as it was answered first: an extension does not change it. */
+  expiresAt: Date;
+  /** After it was set aside. */
+  availableNanos: bigint;
+};
+
+/** `answered`: this request id was charged already, and this is what it was answered. */
+export type HoldOutcome =
+  | ({ outcome: "held" | "repeated" } & Hold)
+  | ({ outcome: "answered" } & Deduction)
+  | Refusal
+  | { outcome: "conflict" }
+  | { outcome: "unknown_account" };
+
+/**
+ * A hold, as whoever opened it names it. With `request` (what it was opened with) its end is remembered under the request id alone, as
+ * a charge is: this saves the hold's own record, and a voided request may come again.
+ */
+export type HoldRef = { account: AccountRef; holdId: string; request?: { requestId: string; digest: string } };
+
+/** `conflict`: captured before with another cost. `closed`: it was voided. */
+export type CaptureOutcome =
+  | ({ outcome: "charged" | "repeated" } & Deduction)
+  | { outcome: "conflict" | "closed" | "unknown_hold" | "unknown_account" };
+
+/**
+ * Sets an amount aside if that much is available, releasing what has expired first. The same request id again answers the same hold.
+ * Loads a cold account. Throws `BillingError`: ask again with the same request id.
+ */
+export async function openHold(billing: Billing, request: HoldRequest): Promise<HoldOutcome> {
+  const { account, requestId, virtualKey, provider, model, amountNanos, ttlMs } = request;
+  billing.pressure.refuseNewWork();
+  checkAmount(amountNanos, "The amount");
+  checkTexts({ requestId, virtualKey, provider, model });
+  const [shard, digest, random] = [shardOf(account.id, billing.numShards), digestArg(request.digest), randomId()];
+  const keys = [
+    epochKey(shard),
+    balanceKey(shard, account.type, account.ownerId),
+    chargeKey(shard, account.id, requestId),
+    holdsKey(shard, account.id),
+    holdsDueKey(shard),
+    holdKey(shard, random),
+  ];
+  const amount = amountNanos.toString();
+  const args = [String(billing.requestTtlMs), String(KEEP_MS), String(ttlMs), amount, account.currency, digest, random];
+  args.push(account.id, account.ownerId, account.type, requestId, virtualKey, provider, model);
+  const forgotten = async () => {
+    const known = await findForgotten(billing, shard, [{ accountId: account.id, requestId }]);
+    return known.get(`${account.id} ${requestId}`);
+  };
+  const reply = await act(billing, scripts.hold, account, keys, args, forgotten);
+  if (!Array.isArray(reply))
+    return reply === undefined ? { outcome: "unknown_account" } : { outcome: "answered", ...reply };
+  const [word, a = "", b = "", c = "", d = ""] = reply;
+  switch (word) {
+    case "held":
+      return { outcome: "held", holdId: a, amountNanos, expiresAt: new Date(Number(b)), availableNanos: BigInt(c) };
+    case "repeated":
+      return await readAgain(billing, shard, a);
+    case "answered":
+      return { outcome: "answered", ...readRemembered(a) };
+    case "conflict":
+      return { outcome: "conflict" };
+    case "refused":
+      return readRefusal(a, b, c, d, amountNanos);
+    default:
+      throw new TypeError(`hold.lua answered ${reply.join(" ")}`);
+  }
+}
+
+/** The hold that a request id was answered with, as it was answered. */
+async function readAgain(billing: Billing, shard: number, holdId: string): Promise<HoldOutcome> {
+  const key = holdKey(shard, randomOf(holdId) ?? "");
+  const [amount, opened, available] = await billing.ask((redis) => redis.hmget(key, "amount", "answered", "available"));
+  if (!amount || !opened || !available) return { outcome: "conflict" }; // its record went first: it was closed long ago
+  return {
+    outcome: "repeated",
+    holdId,
+    amountNanos: BigInt(amount),
+    expiresAt: new Date(Number(opened)),
+    availableNanos: BigInt(available),
+  };
+}
+
+/**
+ * Draws the actual cost (below, equal to or above the hold) and releases the rest, also after the hold has expired, and whatever the
+ * balance: the service was given. The same cost again answers the first result. Throws `BillingError`: ask again.
+ */
+export async function captureHold(
+  billing: Billing,
+  { account, holdId, request }: HoldRef,
+  drawn: Omit<ChargeRequest, "account" | "requestId" | "digest" | "delivered">,
+): Promise<CaptureOutcome> {
+  const shard = shardOf(account.id, billing.numShards);
+  const random = randomOf(holdId);
+  if (random === undefined) return { outcome: "unknown_hold" };
+  const record = holdKey(shard, random);
+  const requestId = request?.requestId ?? (await billing.ask((redis) => redis.hget(record, "request_id")));
+  if (requestId === null) return { outcome: "unknown_hold" };
+  const keys = [streamKey(shard), epochKey(shard), balanceKey(shard, account.type, account.ownerId)];
+  keys.push(holdsKey(shard, account.id), record, request ? chargeKey(shard, account.id, requestId) : record);
+  const args = [String(billing.requestTtlMs), String(KEEP_MS), holdId, request ? "1" : "0", request?.digest ?? ""];
+  args.push(...drawArgs({ ...drawn, account }, requestId));
+  billing.observe("charge.sent", { shard, items: 1 });
+  const reply = await act(billing, scripts.capture, account, keys, args);
+  if (reply === undefined) return { outcome: "unknown_account" };
+  billing.observe("charge.answered", { shard, items: 1 });
+  const [word, a = "", b = "", c = "", d = ""] = reply;
+  switch (word) {
+    case "charged":
+      return { outcome: "charged", ...readRemembered([a, drawn.costNanos, b, c, d].join(" ")) };
+    case "repeated":
+      return { outcome: "repeated", ...readRemembered(a) };
+    case "conflict":
+    case "closed":
+      return { outcome: word };
+    case "unknown":
+      return { outcome: "unknown_hold" };
+    case "currency":
+      throw new BillingError("invalid_request", "The account has another currency.");
+    default:
+      throw new TypeError(`capture.lua answered ${reply.join(" ")}`);
+  }
+}
+
+/** Gives back what was set aside. Harmless twice; `closed`: it was captured. Throws `BillingError`: ask again. */
+export async function voidHold(
+  billing: Billing,
+  { account, holdId, request }: HoldRef,
+): Promise<{ outcome: "voided" | "closed" | "unknown_hold" }> {
+  const shard = shardOf(account.id, billing.numShards);
+  const random = randomOf(holdId);
+  if (random === undefined) return { outcome: "unknown_hold" };
+  const record = holdKey(shard, random);
+  const keys = [epochKey(shard), balanceKey(shard, account.type, account.ownerId), holdsKey(shard, account.id), record];
+  keys.push(request ? chargeKey(shard, account.id, request.requestId) : record);
+  const reply = await act(billing, scripts.void, account, keys, [
+    String(KEEP_MS),
+    holdId,
+    account.id,
+    request ? "1" : "0",
+  ]);
+  const [word] = reply ?? [];
+  if (word === "voided" || word === "closed") return { outcome: word };
+  return { outcome: "unknown_hold" };
+}
+
+/** Moves the expiry of an open hold to `ttlMs` from now. `closed`: it is over. Throws `BillingError`. */
+export async function extendHold(
+  billing: Billing,
+  { account, holdId, request }: HoldRef & { request: NonNullable<HoldRef["request"]> },
+  ttlMs: number,
+): Promise<{ outcome: "extended"; expiresAt: Date } | { outcome: "closed" | "unknown_hold" }> {
+  const shard = shardOf(account.id, billing.numShards);
+  const random = randomOf(holdId);
+  if (random === undefined) return { outcome: "unknown_hold" };
+  const keys = [epochKey(shard), holdsKey(shard, account.id), holdKey(shard, random)];
+  keys.push(chargeKey(shard, account.id, request.requestId));
+  const args = [String(billing.requestTtlMs), String(KEEP_MS), holdId, account.id, String(ttlMs)];
+  const [word, expires = ""] = (await act(billing, scripts.extend, account, keys, args)) ?? [];
+  if (word === "extended") return { outcome: "extended", expiresAt: new Date(Number(expires)) };
+  return { outcome: word === "closed" ? "closed" : "unknown_hold" };
+}
+
+/** Releases what has expired on every shard, also of accounts that nobody asks for. Returns how many accounts were looked at. */
+export async function sweepHolds(billing: Billing): Promise<number> {
+  let swept = 0;
+  for (let shard = 0; shard < billing.numShards; shard++) {
+    const due = holdsDueKey(shard);
+    const [seconds, micros] = await billing.ask((redis) => redis.time());
+    const now = Number(seconds) * 1_000 + Math.floor(Number(micros) / 1_000);
+    const members = await billing.ask((redis) => redis.zrangebyscore(due, "-inf", now, "LIMIT", 0, SWEPT_AT_ONCE));
+    for (const member of members) {
+      const [type = "", ownerId = "", accountId = ""] = member.split(":");
+      await runScript(
+        billing.redis,
+        scripts.sweep,
+        [balanceKey(shard, type, ownerId), holdsKey(shard, accountId), due],
+        [member],
+      );
+      swept += 1;
+    }
+  }
+  return swept;
+}
+
+/** Runs a script past the fence and a cold account. Undefined: there is no such account. `first` may answer in its place. */
+async function act<T = never>(
+  billing: Billing,
+  script: Script,
+  account: AccountRef,
+  keys: readonly string[],
+  args: readonly string[],
+  first?: () => Promise<T | undefined>,
+): Promise<string[] | T | undefined> {
+  const shard = shardOf(account.id, billing.numShards);
+  for (let attempt = 0; attempt < MAX_TRIES; attempt++) {
+    const token = await billing.fence.token(shard);
+    const answer = await first?.();
+    if (answer !== undefined) return answer;
+    const reply = replyArray(await runScript(billing.redis, script, keys, [token, ...args])).map(replyText);
+    if (reply[0] === "fenced") await billing.fence.verify(shard);
+    else if (reply[0] !== "not_loaded") return reply;
+    else if (!(await loadAccount(billing, account))) return undefined;
+  }
+  throw new BillingError("fenced", "The balance store is being checked; try again.");
+}
+
+/** `ded_<ms>_<random>` */
+function randomOf(holdId: string): string | undefined {
+  return /^ded_\d{1,16}_([0-9a-f]{20})$/.exec(holdId)?.[1];
+}
