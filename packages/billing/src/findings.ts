@@ -5,11 +5,13 @@ import type { Billing } from "./billing.ts";
 import { fromBooks } from "./postgres.ts";
 import type { Proof } from "./proven.ts";
 import type { Reconciliation } from "./reconcile.ts";
-import type { ChainVerification } from "./verify-chain.ts";
+import { type ChainVerification, verifyChain } from "./verify-chain.ts";
 
 /** One alert an account, up to so many; what is beyond is counted in one more, with the key `""`. */
 const MAX_ALERTS = 100;
 const UNACCOUNTED_CRITICAL_FROM = 100;
+/** What may have happened is over when nothing of it is left, and not before. */
+const DOUBTS = ["lost_epoch", "postgres_went_back"];
 
 type Found = { key: string; message: string; details: Record<string, unknown> };
 
@@ -31,8 +33,7 @@ export async function alertUnaccounted(billing: Billing, proofs: readonly Proof[
 
 /**
  * After a reconciliation of all accounts: opens `drift` for each account (or shard) with a finding, and resolves what is not found
- * any more. One that found nothing also ends what a loss or a restored Postgres had put in question: `lost_epoch`,
- * `postgres_went_back`. Unaccounted entries have an alert of their own.
+ * any more. Unaccounted entries have an alert of their own.
  */
 export async function alertDrift(billing: Billing, found: Reconciliation, judgedFrom: Date): Promise<void> {
   const drifted = found.findings.filter((finding) => finding.class !== "unaccounted_entry");
@@ -42,9 +43,28 @@ export async function alertDrift(billing: Billing, found: Reconciliation, judged
     details: { class: driftClass, account_id: accountId, shard, figures },
   }));
   await keepInStep(billing, "drift", alerts, found.left, judgedFrom);
+}
+
+/**
+ * Ends what a loss or a restored Postgres had put in question (`lost_epoch`, `postgres_went_back`) when everything was looked at since,
+ * and nothing was found: by the reconciliation that is given, and by a verification of all chains, which is made when there is something
+ * to end. A loss breaks chains that balance: reconciling alone does not see them.
+ */
+export async function endDoubts(
+  billing: Billing,
+  found: Reconciliation,
+  judgedFrom: Date,
+  signal?: AbortSignal,
+): Promise<void> {
   if (!found.ok) return;
-  for (const kind of ["lost_epoch", "postgres_went_back"])
-    await fromBooks(resolveOthers(billing.db, kind, [], judgedFrom));
+  const sql = "SELECT 1 FROM data.alert WHERE kind = ANY($1) AND resolved_at IS NULL AND opened_at < $2 LIMIT 1";
+  if ((await billing.query(sql, [DOUBTS, judgedFrom])).length === 0) return;
+  const chains = await verifyChain(billing, signal ? { signal } : {});
+  // Cut short it has not seen every chain, and resolves nothing.
+  if (signal?.aborted) return;
+  await alertChains(billing, chains, judgedFrom);
+  if (!chains.ok) return;
+  for (const kind of DOUBTS) await fromBooks(resolveOthers(billing.db, kind, [], judgedFrom));
 }
 
 /** After a verification of all chains: opens `broken_chain` for each account with a problem, and resolves what is whole again. */

@@ -19,7 +19,7 @@ export type { ChargeRequest, Deduction, Refusal } from "./draw.ts";
 export { type Append, type Durability, readDurability } from "./durability.ts";
 export type { Figures } from "./equation.ts";
 export { BillingError, type BillingErrorCode, type BillingErrorOptions } from "./errors.ts";
-export { alertChains, alertDrift, alertUnaccounted } from "./findings.ts";
+export { alertChains, alertDrift, alertUnaccounted, endDoubts } from "./findings.ts";
 export { type CreditToGive, type GiveCreditOutcome, type GivenCredit, giveCredit } from "./give-credit.ts";
 export {
   type CaptureOutcome,

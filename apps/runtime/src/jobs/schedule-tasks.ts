@@ -5,6 +5,7 @@ import {
   alertUnaccounted,
   type Billing,
   cleanup,
+  endDoubts,
   type KeptReason,
   monitor,
   type Proof,
@@ -155,7 +156,10 @@ function reconcileSchedule(billing: Billing, { reconcileIntervalMs }: ScheduleSe
       const begun = await readClock(billing.db);
       const found = await reconcile(billing, { signal });
       // Cut short it has not seen every account, and resolves nothing.
-      if (!signal.aborted) await alertDrift(billing, found, begun);
+      if (!signal.aborted) {
+        await alertDrift(billing, found, begun);
+        await endDoubts(billing, found, begun, signal);
+      }
       return { ok: found.ok, accounts: found.accounts, findings: found.findings.length + found.left };
     },
   };
