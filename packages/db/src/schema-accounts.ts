@@ -10,6 +10,7 @@ import {
   check,
   foreignKey,
   index,
+  integer,
   numeric,
   pgSchema,
   text,
@@ -139,7 +140,15 @@ export const virtualKey = data.table(
       .default("active"),
     revokedAt: moment("revoked_at"),
     expiresAt: moment("expires_at"),
+    /** Names of models as they are asked for, `provider/model` too; one that ends in `*` is a beginning. Null: every model. */
+    allowedModels: text("allowed_models").array(),
+    /** What the key may draw in a period of UTC; both null: as much as the account has. */
+    spendLimit: amount("spend_limit"),
+    spendPeriod: text("spend_period", { enum: ["day", "week", "month"] }),
+    /** In any 60 seconds; null: as many as come. */
+    requestsPerMinute: integer("requests_per_minute"),
     createdAt: moment("created_at").notNull().defaultNow(),
+    createdBy: text("created_by"),
   },
   (table) => [
     foreignKey({ name: "virtual_key_user_fk", columns: [table.userId], foreignColumns: [userProfile.id] }),
@@ -149,6 +158,17 @@ export const virtualKey = data.table(
       "virtual_key_status_check",
       sql`status in ('active', 'revoked') and (status = 'revoked') = (revoked_at is not null)`,
     ),
+    check(
+      "virtual_key_allowed_models_check",
+      sql`cardinality(allowed_models) between 1 and 1000 and array_position(allowed_models, null) is null`,
+    ),
+    check("virtual_key_spend_limit_check", sql`spend_limit >= 0 and spend_limit <> 'NaN'::numeric`),
+    check(
+      "virtual_key_spend_period_check",
+      sql`(spend_limit is null) = (spend_period is null) and (spend_period is null or spend_period in ('day', 'week', 'month'))`,
+    ),
+    // Each request of the last minute is remembered in Redis: the limit bounds that too.
+    check("virtual_key_requests_per_minute_check", sql`requests_per_minute between 1 and 100000`),
     // The keys of a user or tenant: … FROM virtual_key WHERE user_id = $1
     index("virtual_key_user_index").on(table.userId),
   ],

@@ -77,6 +77,8 @@ export const usageLog = data.table(
     index("usage_log_entry_index").on(table.streamEntryId).where(sql`stream_entry_id is not null`),
     // The deductions page: WHERE (created_at, id) < ($1, $2) ORDER BY created_at DESC, id DESC
     index("usage_log_created_index").on(table.createdAt, table.id),
+    // What a key has spent in a period, and its deductions: WHERE virtual_key = $1 AND created_at >= $2
+    index("usage_log_key_index").on(table.virtualKey, table.createdAt, table.id),
     // What replay completes: WHERE settled_at IS NULL ORDER BY id. Empty while no older worker runs.
     index("usage_log_half_settled_index").on(table.id).where(sql`settled_at is null`),
   ],

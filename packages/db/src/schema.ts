@@ -3,5 +3,6 @@
 export * from "./schema-accounts.ts";
 export * from "./schema-operations.ts";
 export * from "./schema-prices.ts";
+export * from "./schema-refusals.ts";
 export * from "./schema-schedules.ts";
 export * from "./schema-usage.ts";

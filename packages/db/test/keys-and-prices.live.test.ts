@@ -36,6 +36,10 @@ describe("Rule: a key's user who has a tenant is billed to the tenant's account,
       secretSha256: null,
       revokedAt: null,
       expiresAt: null,
+      allowedModels: null,
+      spendLimit: null,
+      spendPeriod: null,
+      requestsPerMinute: null,
       userId: account.ownerId,
       customerTypeId: null,
       accountBalanceId: account.id,
@@ -153,6 +157,32 @@ describe("Rule: a key is revoked by either of its columns, and its secret is nev
         virtualKey,
       ]),
     ).toMatchObject({ constraint: "virtual_key_secret_sha256_check" });
+  });
+
+  test("limits that cannot be kept are refused when they are written, and what is written is found", async () => {
+    const { virtualKey } = await newAccount(books);
+    const set = (change: string) => `UPDATE data.virtual_key SET ${change} WHERE virtual_key = '${virtualKey}'`;
+    for (const [change, constraint] of [
+      ["spend_limit = 5", "spend_period"],
+      ["spend_period = 'day'", "spend_period"],
+      ["spend_limit = 5, spend_period = 'year'", "spend_period"],
+      ["spend_limit = -1, spend_period = 'day'", "spend_limit"],
+      ["spend_limit = 'NaN', spend_period = 'day'", "spend_limit"],
+      ["requests_per_minute = 0", "requests_per_minute"],
+      ["requests_per_minute = 100001", "requests_per_minute"],
+      ["allowed_models = '{}'", "allowed_models"],
+      ["allowed_models = '{gpt-4o,NULL}'", "allowed_models"],
+    ] as const)
+      expect(await books.refusal(set(change))).toMatchObject({ constraint: `virtual_key_${constraint}_check` });
+    await books.rows(
+      set("spend_limit = 0, spend_period = 'week', requests_per_minute = 1, allowed_models = '{gpt-4o,claude-*}'"),
+    );
+    expect(await findVirtualKey(books.db, virtualKey)).toMatchObject({
+      allowedModels: ["gpt-4o", "claude-*"],
+      spendLimit: "0.000000000",
+      spendPeriod: "week",
+      requestsPerMinute: 1,
+    });
   });
 
   test("a provider's key is not taken where the name of its variable belongs", async () => {
