@@ -299,5 +299,9 @@ async function filterBehind(billing: Billing, keys: string[]): Promise<string[]>
                 WHERE a.owner_userid::text = ANY($1) OR a.owner_tenantid::text = ANY($1)`;
   const rows = await billing.query<{ owner_id: string; last_seq: string | null }>(sql, [owners]);
   const lastSeqs = new Map(rows.map((row) => [row.owner_id, BigInt(row.last_seq ?? 0)]));
-  return keys.filter((_, i) => BigInt(seqs[i] ?? "0") < (lastSeqs.get(owners[i] ?? "") ?? 0n));
+  return keys.filter((_, i) => {
+    const seq = seqs[i] ?? null;
+    // Deleted since it was listed: it will be loaded from the books, and says nothing of what Redis kept.
+    return seq !== null && BigInt(seq) < (lastSeqs.get(owners[i] ?? "") ?? 0n);
+  });
 }

@@ -16,7 +16,10 @@ export function randomOf(seed: number): () => number {
   };
 }
 
-/** Writes an entry exactly as the replaced system's producer does. Returns its cost in nanos. */
+/**
+ * Writes an entry exactly as the replaced system's producer does, and returns its cost in nanos. A command that was not answered
+ * may have been done: the stream tells. What cleanup has removed meanwhile is written a second time, and settles once.
+ */
 export async function sendAsOlderProducer(
   stage: Stage,
   account: AccountRef,
@@ -36,7 +39,13 @@ export async function sendAsOlderProducer(
     output_tokens: "4",
     timestamp: new Date().toISOString(),
   };
-  await stage.billing.redis.xadd(key, "*", ...Object.entries(fields).flat());
+  const { redis } = stage.billing;
+  const send = () => redis.xadd(key, "*", ...Object.entries(fields).flat());
+  const isThere = async () =>
+    (await redis.xrange(key, "-", "+")).some(([, flat]) => flat.includes(fields.deduction_id));
+  await send().catch(() =>
+    waitFor(async () => (await isThere()) || (await send()), { timeoutMs: 30_000, what: "an older producer's entry" }),
+  );
   return BigInt(micros) * 1_000n;
 }
 

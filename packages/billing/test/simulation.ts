@@ -37,54 +37,22 @@ import {
   olderCharge,
   openModels,
 } from "./simulation-model.ts";
+import {
+  type Act,
+  type CrashFault,
+  crashPoints,
+  type Fault,
+  pick,
+  pickAct,
+  type Random,
+} from "./simulation-schedule.ts";
 import { aCharge, type Stage } from "./stage.ts";
 
-/** Each with its share of the operations; all the rest are charges. */
-const shares = {
-  "repeated request": 0.015,
-  "credit by post_credit": 0.015,
-  "credit by SQL": 0.015,
-  "worker crash": 0.015,
-  "gateway crash": 0.015,
-  "load crash": 0.015,
-  "listener crash": 0.01,
-  "hand-made DEL": 0.015,
-  "older producer": 0.015,
-  "older worker fails": 0.015,
-  "older worker succeeds": 0.015,
-  "dead letter": 0.015,
-  "Postgres connections cut": 0.003,
-  "Redis restart": 0.002,
-  "listener drop": 0.003,
-  cleanup: 0.002,
-  replay: 0.002,
-  "replay crash": 0.002,
-};
-export type Fault = keyof typeof shares;
-export const faults = Object.keys(shares) as Fault[];
-
-const points = {
-  "worker crash": [
-    "consume.read",
-    "settle.written",
-    "settle.committed",
-    "dead_letter.written",
-    "consume.acked",
-    "consume.claimed",
-  ],
-  "gateway crash": ["charge.sent", "charge.answered"],
-  "load crash": ["load.collected", "load.read", "load.set"],
-  "listener crash": ["credit.read", "credit.applied", "credit.caught_up"],
-  "replay crash": ["replay.gathered", "replay.settled", "operation.recorded"],
-  "Redis restart": ["fence.adopted", "fence.advanced"],
-} as const satisfies Partial<Record<Fault, readonly ObservePoint[]>>;
-
 const LANES = 24;
-const PROVE_EVERY_MS = 500;
+const PROVE_EVERY_MS = 1_000;
 
 class Crash extends Error {}
 
-type Random = () => number;
 type Done = { request: ReturnType<typeof aCharge>; outcome: ChargeOutcome };
 
 export type SimulationOptions = {
@@ -121,7 +89,7 @@ class Simulation {
   /** By the number of its operation. */
   readonly #done: (Done | undefined)[] = [];
   readonly #problems: string[] = [];
-  readonly #armed = new Set<ObservePoint>();
+  readonly #armed = new Map<ObservePoint, CrashFault>();
   /** Entries that an older worker acked: these may be missing in the books. */
   readonly #lost = new Set<string>();
   readonly #gateways: Billing[] = [];
@@ -165,11 +133,16 @@ class Simulation {
   }
 
   readonly #observe: Observe = (point) => {
-    if (this.#armed.delete(point)) throw new Crash(point);
+    const fault = this.#armed.get(point);
+    if (fault === undefined) return;
+    this.#armed.delete(point);
+    this.#count(fault);
+    throw new Crash(point);
   };
 
-  #arm(fault: keyof typeof points, random: Random): void {
-    this.#armed.add(pick<ObservePoint>(points[fault], random));
+  /** Whoever comes to the point next dies there. */
+  #arm(fault: CrashFault, random: Random): void {
+    this.#armed.set(pick<ObservePoint>(crashPoints[fault], random), fault);
   }
 
   /** A process that died, or that cannot reach a store at its start, is started again. */
@@ -215,14 +188,9 @@ class Simulation {
   async #operate(n: number): Promise<void> {
     const random = this.#random(n);
     const model = pick(this.#models, random);
-    let dice = random();
-    for (const fault of faults) {
-      dice -= shares[fault];
-      if (dice >= 0) continue;
-      if (await this.#act(fault, model, random, n)) this.#count(fault);
-      return;
-    }
-    await this.#charge(model, random, n);
+    const act = pickAct(random);
+    if (act === "charge") await this.#charge(model, random, n);
+    else if ((await this.#act(act, model, random, n)) && !(act in crashPoints)) this.#count(act);
   }
 
   #count(what: Fault | "refused"): void {
@@ -253,22 +221,22 @@ class Simulation {
     });
   }
 
-  async #act(fault: Fault, model: Model, random: Random, n: number): Promise<boolean> {
+  async #act(act: Act, model: Model, random: Random, n: number): Promise<boolean> {
     const { account } = model;
     const key = streamKey(shardOf(account.id, 16));
-    switch (fault) {
+    switch (act) {
       case "repeated request":
         return await this.#repeat(random, n);
       case "credit by post_credit":
       case "credit by SQL":
-        return await this.#credit(model, fault === "credit by SQL", random);
+        return await this.#credit(model, act === "credit by SQL", random);
       case "worker crash":
       case "gateway crash":
       case "listener crash":
-        this.#arm(fault, random);
+        this.#arm(act, random);
         return true;
       case "load crash":
-        this.#arm(fault, random);
+        this.#arm(act, random);
         return await this.#del(account);
       case "hand-made DEL":
         return await this.#del(account);
@@ -278,7 +246,7 @@ class Simulation {
         );
       case "older worker fails":
       case "older worker succeeds":
-        return await happened(() => readAsOlderWorker(this.#stage, key, fault === "older worker succeeds", this.#lost));
+        return await happened(() => readAsOlderWorker(this.#stage, key, act === "older worker succeeds", this.#lost));
       case "dead letter":
         return await happened(() =>
           this.#stage.billing.redis.xadd(key, "*", "deduction_id", randomUUID(), "cost", "NaN"),
@@ -292,7 +260,7 @@ class Simulation {
       case "cleanup":
         return await happened(() => cleanup(this.#stage.billing, { maxAgeMs: 0, maxPerShard: 200, dryRun: false }));
       case "replay crash":
-        this.#arm(fault, random);
+        this.#arm(act, random);
         return await happened(() => this.#replay(random));
       case "replay":
         return await happened(() => this.#replay(random));
@@ -337,7 +305,7 @@ class Simulation {
   /** Half of them by SIGKILL. Some of those who find it back die while they let each other in. */
   async #restartRedis(random: Random): Promise<boolean> {
     if (this.#restarting) return false;
-    if (random() < 0.5) this.#arm("Redis restart", random);
+    if (random() < 0.5) this.#arm("crash while Redis is let in again", random);
     const kill = random() < 0.5;
     const restart = async () => {
       if (kill) await this.#stage.redis.kill();
@@ -372,12 +340,6 @@ class Simulation {
     );
     return this.#problems;
   }
-}
-
-function pick<T>(list: readonly T[], random: Random): T {
-  const one = list[Math.floor(random() * list.length)];
-  if (one === undefined) throw new Error("nothing to pick from");
-  return one;
 }
 
 /** Something that a store being away, or a crash, may prevent; then it did not happen. */

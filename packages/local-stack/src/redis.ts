@@ -144,9 +144,15 @@ async function startOnPort(program: string, dir: string, port: number, options: 
   }
 }
 
-// PING answers LOADING (an error) until the append-only file is read.
+// PING answers LOADING (an error) until the append-only file is read. The client's own check would look again only after a second.
 async function answers(port: number): Promise<boolean> {
-  const redis = new Redis({ host: "127.0.0.1", port, lazyConnect: true, retryStrategy: () => null });
+  const redis = new Redis({
+    host: "127.0.0.1",
+    port,
+    lazyConnect: true,
+    enableReadyCheck: false,
+    retryStrategy: () => null,
+  });
   redis.on("error", () => {});
   try {
     await redis.connect();
