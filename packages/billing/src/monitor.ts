@@ -5,6 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type AlertLevel, openAlert, resolveAlert } from "@drawdown/db";
 import type { Billing } from "./billing.ts";
 import { LIVE_MS } from "./claim.ts";
+import { isActConsumer } from "./operations.ts";
 import { fromBooks } from "./postgres.ts";
 import { readStats, type ShardStats, type Stats } from "./stats.ts";
 
@@ -167,12 +168,12 @@ function judgeLetters({ totals }: Stats, limits: MonitorSettings): Judgement {
   };
 }
 
-/** A live worker shows itself on every shard, so a shard where something waits and nobody lives is settled by nobody. */
+/** A live worker shows itself on every shard, so a shard where something waits and no worker lives is settled by nobody. */
 function judgeConsumers({ shards }: Stats): Judgement {
   const kind = "no_consumer";
   const left = shards.filter(
     ({ oldestUnsettledMs, consumers }) =>
-      oldestUnsettledMs !== null && !consumers.some(({ idleMs }) => idleMs < LIVE_MS),
+      oldestUnsettledMs !== null && !consumers.some(({ name, idleMs }) => idleMs < LIVE_MS && !isActConsumer(name)),
   );
   if (left.length === 0) return { kind, verdict: "fine" };
   return {

@@ -8,6 +8,7 @@ import { LIVE_MS } from "./claim.ts";
 import { cleanupPerformer } from "./operation-cleanup.ts";
 import {
   type Act,
+  actConsumer,
   countsOf,
   enqueue,
   OPERATION_LOCK,
@@ -44,7 +45,7 @@ export async function runOperation(billing: Billing, id: string, signal: AbortSi
     if (!performer) return "unknown";
     if (operation.finishedAt) return "finished";
     const stop = AbortSignal.any([signal, lost]);
-    const run = { act: { ...operation }, consumer: `${operation.action}-${id}`, signal: stop };
+    const run = { act: { ...operation }, consumer: actConsumer(operation.action, id), signal: stop };
     return await execute(billing, run, performer);
   });
 }

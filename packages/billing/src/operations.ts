@@ -89,6 +89,16 @@ export const OPERATION_JOB = "operation";
 /** Executors of an act exclude each other by an advisory lock of this class: "OPER". */
 export const OPERATION_LOCK = 0x4f504552;
 
+/** The name under which an act settles and holds entries. */
+export function actConsumer(action: string, id: string): string {
+  return `${action}-${id}`;
+}
+
+/** Whether a consumer is an act, which takes what it was asked to take and reads nothing new: no worker. */
+export function isActConsumer(name: string): boolean {
+  return /^replay-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(name);
+}
+
 /** Throws `invalid_request` unless there is an actor and a reason. */
 export function checkAct(act: Act): void {
   if (act.reason.trim() === "") throw new BillingError("invalid_request", "A reason is needed: it is kept for ever.");

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import {
   type AccountRef,
@@ -90,6 +91,19 @@ describe("Section 6: the monitor reads fields that the statistics have: each ale
     await look({ backlog: 0 });
     expect(await open()).toEqual([]);
     await worker.stop();
+  });
+
+  test("no_consumer: an act that holds entries is no worker", async () => {
+    const account = await stage.account("100");
+    await chargeTimes(account, 1);
+    const key = streamKey(shardOf(account.id, 16));
+    await stage.billing.redis.xgroup("CREATE", key, "billing_workers", "0");
+    const touch = (name: string) =>
+      stage.billing.redis.xreadgroup("GROUP", "billing_workers", name, "COUNT", 1, "STREAMS", key, ">");
+    await touch(`replay-${randomUUID()}`);
+    expect(await verdict("no_consumer")).toBe("wrong");
+    await touch("replay-of-my-host-1"); // a name that an operator may give a worker
+    expect(await verdict("no_consumer")).toBe("fine");
   });
 
   test("no_consumer: one that is starting is waited for", async () => {

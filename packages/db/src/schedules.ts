@@ -72,6 +72,27 @@ export async function takeDueSchedules(db: Db, schedules: readonly ScheduleTimin
   return rows.map(({ name }) => name);
 }
 
+/**
+ * Takes a run of a schedule that nobody did: it is late by `lateMs`, or the last one failed so long ago. Of any number who ask at once one
+ * gets it, and plans the next. A schedule that is not entered yet is, for its first run after an interval.
+ */
+export async function takeOverdue(db: Db, schedule: ScheduleTiming, lateMs: number): Promise<boolean> {
+  const { rows } = await db.$client.query<{ taken: boolean }>(
+    `WITH taken AS (
+       UPDATE data.schedule SET next_run_at = now() + make_interval(secs => $2::float8 / 1000)
+        WHERE name = $1 AND (next_run_at < now() - make_interval(secs => $3::float8 / 1000)
+           OR last_result->>'outcome' = 'failed' AND last_run_at < now() - make_interval(secs => $3::float8 / 1000))
+       RETURNING name),
+     entered AS (
+       INSERT INTO data.schedule (name, settings, next_run_at)
+       SELECT $1, $4::jsonb, now() + make_interval(secs => $2::float8 / 1000)
+        WHERE NOT EXISTS (SELECT FROM data.schedule WHERE name = $1) ON CONFLICT DO NOTHING)
+     SELECT EXISTS (SELECT FROM taken) AS taken`,
+    [schedule.name, schedule.intervalMs, lateMs, JSON.stringify(schedule.settings)],
+  );
+  return rows[0]?.taken === true;
+}
+
 /** Adds a schedule's job now, besides what is planned. */
 export async function runScheduleNow(db: Db, name: string): Promise<void> {
   await db.$client.query("SELECT graphile_worker.add_job($1::text, job_key := $1::text)", [scheduleTask(name)]);

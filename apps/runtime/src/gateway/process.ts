@@ -4,6 +4,7 @@ import { listen as listenToPostgres, type VirtualKeyRow } from "@drawdown/db";
 import { type Config, readConfig } from "../config.ts";
 import { listen, type Running, runForeground } from "../foreground.ts";
 import { stopServer } from "../in-flight.ts";
+import { standIn } from "../jobs/stand-in.ts";
 import { type Logger, openLog, waitingLog } from "../log.ts";
 import { patiently } from "../patience.ts";
 import { openStores, warnOfRedis } from "../stores.ts";
@@ -54,6 +55,7 @@ async function startGateway(config: Config, port: number, log: Logger, stopping:
     cut: cut.signal,
   });
   const applying = applyCredits({ billing, databaseUrl: config.databaseUrl, signal: closing.signal, onError });
+  const standingIn = standIn({ billing, config, signal: closing.signal, onError });
   const where = { host: config.listenHost, port, what: "the gateway", setting: "GATEWAY_PORT" };
   const address = await listen(gateway.app, where);
   await warnOfRedis(billing, log);
@@ -62,7 +64,7 @@ async function startGateway(config: Config, port: number, log: Logger, stopping:
     stop: async () => {
       await finish(gateway, cut);
       closing.abort();
-      await Promise.all([listening.ended, applying, agent.destroy()]);
+      await Promise.all([listening.ended, applying, standingIn, agent.destroy()]);
       await stores.close();
     },
   };

@@ -20,7 +20,7 @@ import { readClock, runScheduleNow } from "@drawdown/db";
 import type { Config } from "../config.ts";
 import type { JobsOptions } from "./runner.ts";
 import { beatCron, enterSchedules, runStartSchedules, type Schedule, scheduleTasks } from "./schedules.ts";
-import { defaultWebhookSettings, webhookTask } from "./webhook.ts";
+import { webhookSettings, webhookTask } from "./webhook.ts";
 
 export type ScheduleSettings = Pick<
   Config,
@@ -37,13 +37,13 @@ export function scheduleJobs(
 ): Pick<JobsOptions, "parsedCronItems" | "onStarting" | "onStarted" | "taskList"> {
   const { db } = billing;
   const schedules = billingSchedules(billing, config);
-  const { webhookUrl: url, webhookSecret: secret, levels } = config.alerts;
-  if (url !== undefined && secret === undefined)
+  const webhook = webhookSettings(config.alerts);
+  if (webhook.url !== undefined && webhook.secret === undefined)
     log.warn("ALERT_WEBHOOK_SECRET is not set: alerts are posted without a signature.");
   return {
     taskList: {
       ...scheduleTasks(db, schedules, signal, onError),
-      ...webhookTask(db, { ...defaultWebhookSettings, url, secret, levels }, signal),
+      ...webhookTask(db, webhook, signal),
     },
     parsedCronItems: beatCron(),
     onStarting: () => enterSchedules(db, schedules),
@@ -103,14 +103,30 @@ function total(shards: readonly ShardCleanup[]) {
 }
 
 /** Judges, and starts a cleanup at once when memory runs short. */
-function monitoringSchedule(billing: Billing, { alerts, monitorIntervalMs }: ScheduleSettings): Schedule {
+function monitoringSchedule(billing: Billing, settings: ScheduleSettings): Schedule {
+  const { memoryShare } = settings.alerts;
+  return {
+    ...judgingSchedule(billing, settings, async (stats, signal) => {
+      const pressed = isPressed(stats.redis, memoryShare);
+      if (pressed && !signal.aborted) await runScheduleNow(billing.db, "cleanup");
+      return { cleanup_started: pressed };
+    }),
+    atStart: true,
+  };
+}
+
+/** The judgement alone, as a gateway can make it: a cleanup is a worker's. */
+export function judgingSchedule(
+  billing: Billing,
+  { alerts, monitorIntervalMs }: ScheduleSettings,
+  then: (stats: Stats, signal: AbortSignal) => Promise<Record<string, unknown>> = async () => ({ by: "gateway" }),
+): Schedule {
   const { backlog, shardImbalance, oldestUnsettledMs, deadLetters, memoryShare } = alerts;
   const limits = { backlog, shardImbalance, oldestUnsettledMs, deadLetters, memoryShare };
   return {
     name: "monitoring",
     intervalMs: monitorIntervalMs,
     firstDelayMs: monitorIntervalMs,
-    atStart: true,
     settings: {
       interval_ms: monitorIntervalMs,
       backlog,
@@ -121,10 +137,8 @@ function monitoringSchedule(billing: Billing, { alerts, monitorIntervalMs }: Sch
     },
     run: async (signal) => {
       const { stats, judgements } = await monitor(billing, limits, signal);
-      const pressed = isPressed(stats.redis, memoryShare);
-      if (pressed && !signal.aborted) await runScheduleNow(billing.db, "cleanup");
       const of = (verdict: string) => judgements.filter((one) => one.verdict === verdict).map(({ kind }) => kind);
-      return { wrong: of("wrong"), unknown: of("unknown"), cleanup_started: pressed };
+      return { wrong: of("wrong"), unknown: of("unknown"), ...(await then(stats, signal)) };
     },
   };
 }

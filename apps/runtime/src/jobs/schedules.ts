@@ -61,7 +61,8 @@ export function scheduleTasks(
   return { ...Object.fromEntries(runs), [BEAT]: beat };
 }
 
-async function runOnce(
+/** Runs a schedule here, unless it runs already, wherever that is. Keeps its result, and tells `onError` of its failure. */
+export async function runOnce(
   db: Db,
   schedule: Schedule,
   signal: AbortSignal,

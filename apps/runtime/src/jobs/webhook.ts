@@ -6,6 +6,7 @@
 import { createHmac } from "node:crypto";
 import { type AlertEvent, type Db, type Delivery, deliverNext, findDueAlerts, findNextAttempt } from "@drawdown/db";
 import type { TaskList } from "graphile-worker";
+import type { Config } from "../config.ts";
 
 export type WebhookSettings = {
   /** Undefined: nobody is told. */
@@ -19,6 +20,12 @@ export type WebhookSettings = {
   /** How long the address may take to answer. */
   timeoutMs: number;
 };
+
+/** As the environment has them. */
+export function webhookSettings(alerts: Config["alerts"]): WebhookSettings {
+  const { webhookUrl: url, webhookSecret: secret, levels } = alerts;
+  return { ...defaultWebhookSettings, url, secret, levels };
+}
 
 export const defaultWebhookSettings = { retryFirstMs: 2_000, retryMostMs: 300_000, timeoutMs: 10_000 };
 
@@ -64,8 +71,8 @@ export async function wakeWebhook(db: Db): Promise<void> {
   await db.$client.query("SELECT graphile_worker.add_job($1, job_key := $2)", [POST_JOB, NEXT_KEY]);
 }
 
-/** Posts what is due, alert by alert, up to the first failure that every other event would meet too. */
-async function postDue(db: Db, settings: WebhookSettings, signal: AbortSignal): Promise<void> {
+/** For a worker's queue and for who stands in for it. Posts what is due, alert by alert, up to the first failure that every other event would meet too. */
+export async function postDue(db: Db, settings: WebhookSettings, signal: AbortSignal): Promise<void> {
   for (const alertId of await findDueAlerts(db)) {
     let unreachable = false;
     const deliver = async (event: AlertEvent): Promise<Delivery> => {
