@@ -1,9 +1,9 @@
 /** POST /v1/charges, for gateways of other people: they served the call and report what it used. */
-import { type Billing, costOf, formatUnits, readUsage, type Usage } from "@drawdown/billing";
+import { type Billing, type ChargeRequest, costOf, formatUnits, readUsage, type Usage } from "@drawdown/billing";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { z } from "zod";
 import { headerValue, plainText, readBody, requestIdOf } from "./body.ts";
-import { chargeHeaders, chargeOnce } from "./charge.ts";
+import { type Charged, chargeHeaders, chargeOnce } from "./charge.ts";
 import { GatewayError } from "./errors.ts";
 import type { Caller } from "./keys.ts";
 import type { GatewayMetrics } from "./metrics.ts";
@@ -35,29 +35,18 @@ export async function postCharge(
   const { json, digest } = readBody(request, chargeBody);
   const { id } = requestIdOf(request, json.request_id);
   reply.header("x-request-id", headerValue(id));
-  const priced = deps.prices.price(caller, {
-    model: json.model,
-    ...(json.provider === undefined ? {} : { provider: json.provider }),
-  });
-  const usage = reportedUsage(priced, json.usage);
-  const { costNanos, explanation } = costOf(priced.resolved.price, usage);
   const charged = await chargeOnce(deps.billing, deps.metrics, {
     account: caller.account,
     virtualKey: caller.virtualKey,
     requestId: id,
     digest,
-    costNanos,
-    provider: priced.resolved.provider,
-    model: priced.model,
-    inputTokens: usage.inputTokens,
-    outputTokens: usage.outputTokens,
-    totalTokens: usage.totalTokens,
-    usageSource: "reported",
-    metadata: {
-      price_id: explanation.price_id,
-      ...(caller.customerTypeMismatch ? { customer_type_mismatch: true } : {}),
-    },
+    ...priceReported(deps.prices, caller, json),
   });
+  return sendCharged(reply, charged);
+}
+
+/** A charge, or a capture, as other people's gateways are answered. */
+export function sendCharged(reply: FastifyReply, charged: Charged): FastifyReply {
   return reply.headers(chargeHeaders(charged)).send({
     deduction_id: charged.deductionId,
     cost: formatUnits(charged.costNanos),
@@ -65,6 +54,33 @@ export async function postCharge(
     balance_after: formatUnits(charged.balanceAfterNanos),
     account_seq: charged.accountSeq.toString(),
   });
+}
+
+/** What a call cost that somebody else served, by what they report. Throws `model_not_priced` and `invalid_request`. */
+export function priceReported(
+  prices: Prices,
+  caller: Caller,
+  report: { provider?: string | undefined; model: string; usage?: unknown },
+): Omit<ChargeRequest, "account" | "virtualKey" | "requestId" | "digest"> {
+  const { model, provider } = report;
+  const priced = prices.price(caller, provider === undefined ? { model } : { model, provider });
+  const usage = reportedUsage(priced, report.usage);
+  const { costNanos, explanation } = costOf(priced.resolved.price, usage);
+  return {
+    costNanos,
+    provider: priced.resolved.provider,
+    model: priced.model,
+    inputTokens: usage.inputTokens,
+    outputTokens: usage.outputTokens,
+    totalTokens: usage.totalTokens,
+    usageSource: "reported",
+    metadata: { price_id: explanation.price_id, ...flagsOf(caller) },
+  };
+}
+
+/** What is odd about a caller is written beside the charge. */
+export function flagsOf(caller: Caller): { customer_type_mismatch?: true } {
+  return caller.customerTypeMismatch ? { customer_type_mismatch: true } : {};
 }
 
 /** Only a price by request needs no count; everywhere else, unknown is not zero. */

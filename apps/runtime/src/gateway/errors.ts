@@ -11,6 +11,8 @@ export type GatewayErrorCode =
   | "model_not_priced"
   | "not_found"
   | "idempotency_conflict"
+  | "hold_not_found"
+  | "hold_closed"
   | "body_too_large"
   | "invalid_request"
   | "internal_error"
@@ -30,6 +32,8 @@ const answers: Record<GatewayErrorCode, HttpAnswer> = {
   model_not_priced: { status: 404, type: "invalid_request_error" },
   not_found: { status: 404, type: "invalid_request_error" },
   idempotency_conflict: { status: 409, type: "invalid_request_error", headers: doNotRetry },
+  hold_not_found: { status: 404, type: "invalid_request_error" },
+  hold_closed: { status: 409, type: "invalid_request_error", headers: doNotRetry },
   body_too_large: { status: 413, type: "invalid_request_error" },
   invalid_request: { status: 422, type: "invalid_request_error" },
   internal_error: { status: 500, type: "server_error" },

@@ -14,6 +14,7 @@ import { headerValue, plainText } from "./body.ts";
 import { postCharge } from "./charges.ts";
 import { type ChatDependencies, chat } from "./chat.ts";
 import { errorReply, GatewayError } from "./errors.ts";
+import { deleteHold, postCapture, postHold } from "./holds.ts";
 import { authenticate, type Caller } from "./keys.ts";
 import type { Memory } from "./memory.ts";
 import type { GatewayMetrics } from "./metrics.ts";
@@ -56,7 +57,7 @@ export function gatewayServer(deps: GatewayDependencies): Gateway {
     requestTimeout: requestTimeoutMs,
     forceCloseConnections: "idle",
     return503OnClosing: false,
-    routerOptions: { ignoreTrailingSlash: true },
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 1_024 },
     frameworkErrors: (error, request, reply) => sendError(reply, error, request.url),
   });
   const inFlight = trackInFlight(app);
@@ -80,6 +81,9 @@ export function gatewayServer(deps: GatewayDependencies): Gateway {
     });
     routes.post("/v1/chat/completions", (request, reply) => chat(chatDeps, callerOf(request), request, reply));
     routes.post("/v1/charges", (request, reply) => postCharge(deps, callerOf(request), request, reply));
+    routes.post("/v1/holds", (request, reply) => postHold(deps, callerOf(request), request, reply));
+    routes.post("/v1/holds/:id/capture", (request, reply) => postCapture(deps, callerOf(request), request, reply));
+    routes.delete("/v1/holds/:id", (request, reply) => deleteHold(deps, callerOf(request), request, reply));
     routes.get("/v1/balance", (request) => getBalance(deps.billing, callerOf(request)));
     routes.get("/v1/models", (request) => getModels(deps.prices, callerOf(request)));
     done();

@@ -1,9 +1,9 @@
 /**
- * `drawdown worker`: settles what the streams hold into Postgres, applies credits to Redis, watches the shards' epochs, executes
+ * `drawdown worker`: settles what the streams hold into Postgres, applies credits to Redis, watches the shards, executes
  * operators' bulk acts, and does its part of the schedules. It stops when the batch in hand is committed and acked; what it had not begun
  * stays in the streams.
  */
-import { applyCredits, type Billing, BillingError, consume, type Observe } from "@drawdown/billing";
+import { applyCredits, type Billing, BillingError, consume, type Observe, sweepHolds } from "@drawdown/billing";
 import type { Db } from "@drawdown/db";
 import Fastify from "fastify";
 import { Counter, collectDefaultMetrics, Registry } from "prom-client";
@@ -61,7 +61,7 @@ async function startWorker(
   const work = Promise.all([
     consume({ billing, consumer: named.name, signal: closing.signal, settings: config.consumer, onError }),
     applyCredits({ billing, databaseUrl: config.databaseUrl, signal: closing.signal, onError }),
-    watchEpochs(billing, closing.signal, onError),
+    watchShards(billing, closing.signal, onError),
     runJobs({
       ...queue,
       ...schedules,
@@ -108,11 +108,15 @@ async function checks(billing: Billing, db: Db, stopping: AbortSignal): Promise<
   return { process: stopping.aborted ? "stopping" : "ok", redis, postgres };
 }
 
-/** Compares the shards' epochs in both stores each second, so that a Redis that lost something is fenced within seconds. */
-async function watchEpochs(billing: Billing, signal: AbortSignal, onError: (error: unknown) => void): Promise<void> {
+/**
+ * Each second: compares the shards' epochs in both stores, so that a Redis that lost something is fenced within seconds, and releases
+ * expired holds.
+ */
+async function watchShards(billing: Billing, signal: AbortSignal, onError: (error: unknown) => void): Promise<void> {
   while (!signal.aborted) {
     try {
       await billing.fence.watch();
+      await sweepHolds(billing);
     } catch (error) {
       onError(error);
     }
