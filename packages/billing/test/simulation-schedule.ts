@@ -15,12 +15,12 @@ const shares = {
   "older worker fails": 0.01,
   "older worker succeeds": 0.01,
   "dead letter": 0.015,
-  "Postgres connections cut": 0.0015,
-  "Redis restart": 0.0015,
-  "listener drop": 0.0015,
-  cleanup: 0.001,
-  replay: 0.0008,
-  "replay crash": 0.0008,
+  "Postgres connections cut": 0.001,
+  "Redis restart": 0.001,
+  "listener drop": 0.001,
+  cleanup: 0.0008,
+  replay: 0.0006,
+  "replay crash": 0.0006,
 };
 export type Act = keyof typeof shares;
 export type Fault = Act | "crash while Redis is let in again";

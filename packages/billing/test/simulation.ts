@@ -156,7 +156,7 @@ class Simulation {
   }
 
   async #work(consumer: string, signal: AbortSignal): Promise<void> {
-    const settings = { blockTimeMs: 50, claimIdleMs: 400, claimEveryMs: 200, retryDelayMs: 20 };
+    const settings = { blockTimeMs: 50, claimIdleMs: 400, claimEveryMs: 400, retryDelayMs: 20 };
     const observe: Observe = (point) => {
       if (point === "consume.read") this.#options.planted?.beforeCommit?.(consumer);
       this.#observe(point);
@@ -258,13 +258,20 @@ class Simulation {
       case "Redis restart":
         return await this.#restartRedis(random);
       case "cleanup":
-        return await happened(() => cleanup(this.#stage.billing, { maxAgeMs: 0, maxPerShard: 200, dryRun: false }));
+        return await this.#insistOn(() =>
+          cleanup(this.#stage.billing, { maxAgeMs: 0, maxPerShard: 200, dryRun: false }),
+        );
       case "replay crash":
         this.#arm(act, random);
-        return await happened(() => this.#replay(random));
+        return await this.#insistOn(() => this.#replay(random));
       case "replay":
-        return await happened(() => this.#replay(random));
+        return await this.#insistOn(() => this.#replay(random));
     }
+  }
+
+  /** An operator whose act is cut off by a store being away, or by a crash, starts it again. */
+  async #insistOn(act: () => Promise<unknown>): Promise<boolean> {
+    return await waitFor(() => happened(act), { timeoutMs: 60_000, what: "the end of an operator's act" });
   }
 
   async #replay(random: Random): Promise<void> {
