@@ -33,6 +33,8 @@ export class Billing {
   readonly requestTtlMs: number;
   readonly fence: Fence;
   readonly charges: ChargeQueue;
+  /** Counts of what keys have spent that are under way (spend.ts). */
+  readonly spendLoads = new Map<string, Promise<boolean>>();
   readonly pressure: Pressure;
 
   constructor(options: BillingOptions) {

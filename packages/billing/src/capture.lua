@@ -26,13 +26,13 @@ end
 if record[1] ~= ARGV[FIRST] then return { 'unknown' } end
 if record[2] == 'captured' then return again(record[3]) end
 if record[2] == 'voided' then return { 'closed' } end
-local h = redis.call('HMGET', ACCOUNT, 'b', 'h', 'd', 'q', 'c')
+local h = redis.call('HMGET', ACCOUNT, 'b', 'h', 'd', 'q', 'c', 's:' .. ARGV[FIRST + 3])
 if not h[1] then return { 'not_loaded' } end
 if h[5] ~= ARGV[FIRST + 5] then return { 'currency' } end
 
-local _, iso = clock()
+local ms, iso = clock()
 local before = h[1]
-local after, seq = draw(STREAM, ACCOUNT, before, h[3], h[4], ID, iso, FIRST)
+local after, seq = draw(STREAM, ACCOUNT, before, h[3], h[4], h[6], ID, ms, iso, FIRST)
 local open = redis.call('HGET', HOLDS, ID)
 if open then
   redis.call('HSET', ACCOUNT, 'h', sub(h[2], open:match('^%d+')))

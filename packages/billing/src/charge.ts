@@ -16,6 +16,7 @@ import { BillingError } from "./errors.ts";
 import { balanceKey, chargeKey, epochKey, holdsKey, shardOf, streamKey } from "./keys.ts";
 import { loadAccount } from "./load.ts";
 import { loadScript, redisFailure, replyArray, replyText, runScript } from "./redis.ts";
+import { loadSpend, type SpendLimit, spendArg } from "./spend.ts";
 import type { AccountRef } from "./stream.ts";
 
 /** `repeated`: this request id was charged before, and this is what it was answered; no money moved now. */
@@ -28,7 +29,9 @@ export type ChargeOutcome =
 /** One item of a list failed alone: it was malformed, or a store failed. Nothing of it is known to have been charged. */
 export type ChargeFailure = { outcome: "failed"; error: BillingError };
 
-type ScriptOutcome = ChargeOutcome | ChargeFailure | { outcome: "not_loaded" };
+type ScriptOutcome = ChargeOutcome | ChargeFailure | Unready;
+/** Redis lacks the account, or what its key has spent. */
+type Unready = { outcome: "not_loaded" } | { outcome: "spend_unknown" };
 
 const script = loadScript("./draw.lua", "./charge.lua");
 
@@ -85,7 +88,7 @@ function prepareOrFail(billing: Billing, request: ChargeRequest): Prepared | Cha
   }
 }
 
-/** A charge as the script takes it: three keys and 17 arguments. */
+/** A charge as the script takes it: three keys and 18 arguments. */
 type Prepared = {
   shard: number;
   account: AccountRef;
@@ -93,19 +96,23 @@ type Prepared = {
   keys: [string, string, string];
   args: string[];
   costNanos: bigint;
+  virtualKey: string;
+  spendLimit: SpendLimit | undefined;
 };
 
 function prepare(billing: Billing, request: ChargeRequest): Prepared {
-  const { account, requestId, digest, costNanos } = request;
+  const { account, requestId, virtualKey, digest, costNanos } = request;
+  const spendLimit = request.delivered ? undefined : request.spendLimit;
   if (!request.delivered) billing.pressure.refuseNewWork();
   const args = [...drawArgs(request, requestId), digestArg(digest), randomId(), request.delivered ? "1" : "0"];
+  args.push(spendArg(spendLimit));
   const shard = shardOf(account.id, billing.numShards);
   const keys: Prepared["keys"] = [
     balanceKey(shard, account.type, account.ownerId),
     chargeKey(shard, account.id, requestId),
     holdsKey(shard, account.id),
   ];
-  return { shard, account, requestId, keys, args, costNanos };
+  return { shard, account, requestId, keys, args, costNanos, virtualKey, spendLimit };
 }
 
 /** Gathers the charges of one turn per shard and sends them as one script call. */
@@ -159,13 +166,14 @@ async function drawDown(billing: Billing, shard: number, waiting: readonly Waiti
         continue;
       }
       attempt++;
-      const cold: Waiting[] = [];
+      const unready: (Waiting & { lacks: Unready["outcome"] })[] = [];
       rest.forEach((one, i) => {
         const outcome = outcomes[i] ?? failed(new Error("charge.lua answered too few items"));
-        if (outcome.outcome === "not_loaded") cold.push(one);
+        if (outcome.outcome === "not_loaded" || outcome.outcome === "spend_unknown")
+          unready.push({ ...one, lacks: outcome.outcome });
         else one.resolve(outcome);
       });
-      rest = await loadCold(billing, cold);
+      rest = await makeReady(billing, unready);
     }
     throw new BillingError("fenced", "The balance store is being checked; try again.", {
       message: `shard ${shard}: ${rest.length} charges neither loaded nor past the fence`,
@@ -193,20 +201,24 @@ async function answerFromBooks(
   });
 }
 
-/** Loads the accounts of these charges and returns the charges to send again; the others are resolved. */
-async function loadCold(billing: Billing, cold: readonly Waiting[]): Promise<Waiting[]> {
-  const accounts = new Map(cold.map(({ item }) => [item.account.id, item.account]));
-  const answers = new Map<string, ChargeOutcome | ChargeFailure | undefined>();
-  await Promise.all(
-    [...accounts].map(async ([id, account]) => {
-      const load = loadAccount(billing, account).then((found) =>
-        found ? undefined : { outcome: "unknown_account" as const },
-      );
-      answers.set(id, await load.catch(failed));
-    }),
-  );
-  return cold.filter(({ item, resolve }) => {
-    const answer = answers.get(item.account.id);
+/** Loads what these charges lack and returns those to send again, in their order; the others are resolved. */
+async function makeReady(billing: Billing, unready: readonly (Waiting & { lacks: Unready["outcome"] })[]) {
+  const loads = new Map<string, Promise<ChargeOutcome | ChargeFailure | undefined>>();
+  const load = ({ item, lacks }: (typeof unready)[number]) => {
+    const { account, virtualKey, spendLimit } = item;
+    const name = lacks === "not_loaded" ? account.id : `${account.id} ${virtualKey}`;
+    const found = () =>
+      lacks === "not_loaded"
+        ? loadAccount(billing, account)
+        : loadSpend(billing, account, virtualKey, spendLimit?.period ?? "day");
+    const loading =
+      loads.get(name) ?? found().then((is) => (is ? undefined : { outcome: "unknown_account" as const }), failed);
+    loads.set(name, loading);
+    return loading;
+  };
+  const answers = await Promise.all(unready.map(load));
+  return unready.filter(({ resolve }, i) => {
+    const answer = answers[i];
     if (answer) resolve(answer);
     return answer === undefined;
   });
@@ -231,10 +243,11 @@ async function sendCharges(
   const [word, ...replies] = replyArray(await answer);
   if (word !== "done") return "fenced";
   billing.observe("charge.answered", { shard, items: waiting.length });
-  return replies.map((reply, i) => readItem(replyArray(reply).map(replyText), waiting[i]?.item.costNanos ?? 0n));
+  return replies.map((reply, i) => readItem(replyArray(reply).map(replyText), waiting[i]?.item));
 }
 
-function readItem(reply: string[], costNanos: bigint): ScriptOutcome {
+function readItem(reply: string[], item: Prepared | undefined): ScriptOutcome {
+  const costNanos = item?.costNanos ?? 0n;
   const [word, a = "", b = "", c = "", d = ""] = reply;
   switch (word) {
     case "charged":
@@ -251,9 +264,10 @@ function readItem(reply: string[], costNanos: bigint): ScriptOutcome {
     case "conflict":
       return { outcome: "conflict" };
     case "not_loaded":
-      return { outcome: "not_loaded" };
+    case "spend_unknown":
+      return { outcome: word };
     case "refused":
-      return readRefusal(a, b, c, d, costNanos);
+      return readRefusal(reply.slice(1), costNanos, item?.spendLimit);
     default:
       return failed(redisFailure(new Error(a))); // what Redis said of this item alone
   }

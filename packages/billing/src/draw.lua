@@ -1,18 +1,55 @@
 -- Prepended, after exact.lua, to the scripts that draw a cost or set one aside. A hold is open while it stands in its account's hash of
--- holds (id -> 'amount expires_ms'); the account's field h is their sum.
+-- holds (id -> 'amount expires_ms virtual_key'); the account's field h is their sum.
+-- What a key drew in a period stands in the account's field 's:<virtual_key>' = 'period start drawn', once somebody asked for its limit;
+-- ' seq' after it: what was drawn up to that link is not counted yet (spend.ts).
+
+-- When the present period began, in UTC: '2026-11-22', '2026-11', or the number of the week since that of 1970-01-01. Sorts as text.
+local function spend_start(period, ms, iso)
+  if period == 'day' then return iso:sub(1, 10) end
+  if period == 'month' then return iso:sub(1, 7) end
+  return fmt('%.0f', math.floor((math.floor(tonumber(ms) / 86400000) + 3) / 7))
+end
+
+-- The field after a cost. In a new period nothing was drawn before it; a clock that went back begins no other.
+local function spend_after(field, cost, ms, iso)
+  local period, start, drawn, rest = field:match('^(%a+) (%S+) (%d+)(.*)$')
+  local now = spend_start(period, ms, iso)
+  if now > start then return period .. ' ' .. now .. ' ' .. cost end
+  return period .. ' ' .. start .. ' ' .. add(drawn, cost) .. rest
+end
+
+-- Whether a key may draw an amount, given its limit ('period nanos', or ''). Nil: it may; else the script's reply, whose end is what the
+-- key drew in this period and what it holds. Expired holds count for nothing.
+local function spend_refusal(limit, field, holds, key, amount, ms, iso, balance, held, credit_limit)
+  if limit == '' then return nil end
+  local wanted, most = limit:match('^(%a+) (%d+)$')
+  local period, start, drawn, rest = (field or ''):match('^(%a+) (%S+) (%d+)(.*)$')
+  if period ~= wanted then return { 'spend_unknown' } end
+  if spend_start(period, ms, iso) > start then drawn, rest = '0', '' end
+  if rest ~= '' then return { 'spend_unknown' } end
+  local reserved = '0'
+  for _, hold in ipairs(redis.call('HVALS', holds)) do
+    local sum, expires, of = hold:match('^(%d+) (%d+) (.*)$')
+    if of == key and tonumber(expires) > tonumber(ms) then reserved = add(reserved, sum) end
+  end
+  if not less(most, add(add(drawn, reserved), amount)) then return nil end
+  return { 'refused', 'spend_limit', balance, held, credit_limit, drawn, reserved }
+end
 
 -- The deduction of the 14 arguments from ARGV[a]: account_id owner_id account_type virtual_key cost(nanos) currency provider model
 -- input_tokens output_tokens total_tokens request_id usage_source metadata. XADD first: once it is written nothing after it can fail (the
--- account is known to be a hash). Returns balance after and seq.
-local function draw(stream, account, balance, debits, seq, deduction_id, iso, a)
+-- account is known to be a hash). `spend` is the account's field of the key, where it has one. Returns balance after and seq.
+local function draw(stream, account, balance, debits, seq, spend, deduction_id, ms, iso, a)
   local cost = ARGV[a + 4]
   local after, new_seq = sub(balance, cost), add(seq, '1')
+  local spent = spend and spend_after(spend, cost, ms, iso)
   redis.call('XADD', stream, '*', 'deduction_id', deduction_id, 'account_id', ARGV[a], 'account_owner_id', ARGV[a + 1],
     'account_type', ARGV[a + 2], 'virtual_key', ARGV[a + 3], 'cost', units(cost), 'currency', ARGV[a + 5],
     'provider', ARGV[a + 6], 'model', ARGV[a + 7], 'input_tokens', ARGV[a + 8], 'output_tokens', ARGV[a + 9],
     'total_tokens', ARGV[a + 10], 'timestamp', iso, 'balance_before', units(balance), 'balance_after', units(after),
     'account_seq', new_seq, 'request_id', ARGV[a + 11], 'usage_source', ARGV[a + 12], 'metadata', ARGV[a + 13])
   redis.call('HSET', account, 'b', after, 'd', add(debits, cost), 'q', new_seq)
+  if spent then redis.call('HSET', account, 's:' .. ARGV[a + 3], spent) end
   return after, new_seq
 end
 
@@ -20,7 +57,7 @@ end
 local function take_expired(holds, now)
   local all, sum, soonest = redis.call('HGETALL', holds), '0', nil
   for i = 1, #all, 2 do
-    local amount, expires = all[i + 1]:match('^(%d+) (%d+)$')
+    local amount, expires = all[i + 1]:match('^(%d+) (%d+)')
     if tonumber(expires) <= tonumber(now) then
       sum = add(sum, amount)
       redis.call('HDEL', holds, all[i])

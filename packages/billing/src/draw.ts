@@ -4,6 +4,7 @@ import { randomBytes } from "node:crypto";
 import type { Billing } from "./billing.ts";
 import { BillingError } from "./errors.ts";
 import { MAX_AMOUNT_NANOS, parseUnits } from "./money.ts";
+import type { SpendLimit } from "./spend.ts";
 import { type AccountRef, MAX_METADATA_BYTES, MAX_TEXT_LENGTH, type UsageSource } from "./stream.ts";
 
 /** One cost to draw down. `digest` is a digest of the client's body: the same id with another digest is a conflict. */
@@ -23,6 +24,8 @@ export type ChargeRequest = {
   metadata?: Record<string, unknown>;
   /** The service was given already: the cost is recorded even below zero, and on a frozen account. */
   delivered?: boolean;
+  /** Of the key; what was delivered is recorded whatever it is. */
+  spendLimit?: SpendLimit;
 };
 
 export type Deduction = {
@@ -35,11 +38,13 @@ export type Deduction = {
 
 export type Refusal = {
   outcome: "refused";
-  reason: "insufficient_balance" | "account_frozen" | "currency_mismatch";
+  reason: "insufficient_balance" | "account_frozen" | "currency_mismatch" | "spend_limit";
   balanceNanos: bigint;
   heldNanos: bigint;
   availableNanos: bigint;
   requiredNanos: bigint;
+  /** For `spend_limit`: what the key drew in the period, and what it has set aside. */
+  spend?: SpendLimit & { drawnNanos: bigint; reservedNanos: bigint };
 };
 
 /** Refuses what our own settle statement would refuse, so that it never gets into the stream. The 14 arguments of draw.lua. */
@@ -94,13 +99,22 @@ export function randomId(): string {
   return randomBytes(10).toString("hex");
 }
 
-/** What a script refused for: `why balance held limit`. */
-export function readRefusal(why: string, balance: string, held: string, limit: string, requiredNanos: bigint): Refusal {
+/** What a script refused for: `why balance held limit`, for `spend_limit` also `drawn reserved`. */
+export function readRefusal(
+  [why, balance = "", held = "", credit = "", drawn = "", reserved = ""]: readonly string[],
+  requiredNanos: bigint,
+  spendLimit: SpendLimit | undefined,
+): Refusal {
+  const [balanceNanos, heldNanos] = [BigInt(balance), BigInt(held)];
+  const availableNanos = balanceNanos + BigInt(credit) - heldNanos;
+  const refusal = { outcome: "refused", balanceNanos, heldNanos, availableNanos, requiredNanos } as const;
+  if (why === "spend_limit" && spendLimit !== undefined) {
+    const spend = { ...spendLimit, drawnNanos: BigInt(drawn), reservedNanos: BigInt(reserved) };
+    return { ...refusal, reason: why, spend };
+  }
   if (why !== "insufficient_balance" && why !== "account_frozen" && why !== "currency_mismatch")
     throw new TypeError(`a script refused for an unknown reason: ${why}`);
-  const [balanceNanos, heldNanos] = [BigInt(balance), BigInt(held)];
-  const availableNanos = balanceNanos + BigInt(limit) - heldNanos;
-  return { outcome: "refused", reason: why, balanceNanos, heldNanos, availableNanos, requiredNanos };
+  return { ...refusal, reason: why };
 }
 
 /** `deduction_id cost before after seq`, as the scripts remember an answer. */

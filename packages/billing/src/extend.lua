@@ -10,10 +10,11 @@ local TOKEN, REMEMBER_MS, KEEP_MS, ID, ACCOUNT_ID, TTL_MS = unpack(ARGV)
 if redis.call('GET', EPOCH) ~= TOKEN then return { 'fenced' } end
 if redis.call('HGET', RECORD, 'account') ~= ACCOUNT_ID then return { 'unknown' } end
 local open = redis.call('HGET', HOLDS, ID)
+local amount, until_ms, key = (open or ''):match('^(%d+) (%d+) (.*)$')
 local ms = clock()
-if not open or tonumber(open:match('%d+$')) <= tonumber(ms) then return { 'closed' } end
+if not open or tonumber(until_ms) <= tonumber(ms) then return { 'closed' } end
 local expires = add(ms, TTL_MS)
-redis.call('HSET', HOLDS, ID, open:match('^%d+') .. ' ' .. expires)
+redis.call('HSET', HOLDS, ID, amount .. ' ' .. expires .. ' ' .. key)
 redis.call('HSET', RECORD, 'expires', expires)
 redis.call('PEXPIRE', RECORD, add(TTL_MS, KEEP_MS))
 redis.call('PEXPIRE', REQUEST, add(TTL_MS, REMEMBER_MS))

@@ -4,8 +4,9 @@
 --        6 the hold's record
 -- ARGV   1 fence token  2 remember_ms  3 keep_ms: how long a record outlives its hold  4 ttl_ms  5 amount(nanos)  6 currency
 --        7 digest  8 random  9 account_id  10 owner_id  11 account_type  12 request_id  13 virtual_key  14 provider  15 model
+--        16 spend limit of the key: 'period nanos' or ''
 -- reply  {'fenced'} | {'not_loaded'} | {'held', id, expires_ms, available after} | {'repeated', id} | {'answered', remembered} |
---        {'conflict'} | {'refused', why, balance, held, limit}
+--        {'conflict'} | {'refused', why, balance, held, limit[, drawn, reserved]} | {'spend_unknown'}
 
 local EPOCH, ACCOUNT, REQUEST, HOLDS, DUE, RECORD = unpack(KEYS)
 local TOKEN, REMEMBER_MS, KEEP_MS, TTL_MS, AMOUNT, CURRENCY, DIGEST, RANDOM, ACCOUNT_ID, OWNER_ID, ACCOUNT_TYPE = unpack(ARGV, 1, 11)
@@ -19,19 +20,21 @@ if known then
   return { 'answered', answer }
 end
 
-local h = redis.call('HMGET', ACCOUNT, 'b', 'h', 'l', 's', 'c')
+local h = redis.call('HMGET', ACCOUNT, 'b', 'h', 'l', 's', 'c', 's:' .. ARGV[13])
 local balance, held, limit = h[1], h[2], h[3]
 if not balance then return { 'not_loaded' } end
 if h[5] ~= CURRENCY then return { 'refused', 'currency_mismatch', balance, held, limit } end
 if h[4] ~= 'active' then return { 'refused', 'account_frozen', balance, held, limit } end
-local ms = clock()
+local ms, iso = clock()
 held = release_if_short(ACCOUNT, HOLDS, held, sub(add(balance, limit), AMOUNT), ms)
 local available = sub(add(balance, limit), held)
 if less(available, AMOUNT) then return { 'refused', 'insufficient_balance', balance, held, limit } end
+local refusal = spend_refusal(ARGV[16], h[6], HOLDS, ARGV[13], AMOUNT, ms, iso, balance, held, limit)
+if refusal then return refusal end
 
 local id = 'ded_' .. ms .. '_' .. RANDOM
 local expires, left = add(ms, TTL_MS), sub(available, AMOUNT)
-redis.call('HSET', HOLDS, id, AMOUNT .. ' ' .. expires)
+redis.call('HSET', HOLDS, id, AMOUNT .. ' ' .. expires .. ' ' .. ARGV[13])
 redis.call('HSET', ACCOUNT, 'h', add(held, AMOUNT))
 redis.call('ZADD', DUE, 'LT', expires, ACCOUNT_TYPE .. ':' .. OWNER_ID .. ':' .. ACCOUNT_ID)
 redis.call('HSET', RECORD, 'account', ACCOUNT_ID, 'amount', AMOUNT, 'answered', expires, 'expires', expires, 'available', left, 'request_id', ARGV[12],

@@ -18,6 +18,7 @@ import { BillingError } from "./errors.ts";
 import { balanceKey, chargeKey, epochKey, holdKey, holdsDueKey, holdsKey, shardOf, streamKey } from "./keys.ts";
 import { loadAccount } from "./load.ts";
 import { loadScript, replyArray, replyText, runScript, type Script } from "./redis.ts";
+import { loadSpend, type SpendLimit, spendArg } from "./spend.ts";
 import type { AccountRef } from "./stream.ts";
 
 const scripts = {
@@ -43,6 +44,8 @@ export type HoldRequest = {
   ttlMs: number;
   provider: string;
   model: string;
+  /** Of the key. */
+  spendLimit?: SpendLimit;
 };
 
 export type Hold = {
@@ -79,7 +82,7 @@ export type CaptureOutcome =
  * Loads a cold account. Throws `BillingError`: ask again with the same request id.
  */
 export async function openHold(billing: Billing, request: HoldRequest): Promise<HoldOutcome> {
-  const { account, requestId, virtualKey, provider, model, amountNanos, ttlMs } = request;
+  const { account, requestId, virtualKey, provider, model, amountNanos, ttlMs, spendLimit } = request;
   billing.pressure.refuseNewWork();
   checkAmount(amountNanos, "The amount");
   checkTexts({ requestId, virtualKey, provider, model });
@@ -94,15 +97,16 @@ export async function openHold(billing: Billing, request: HoldRequest): Promise<
   ];
   const amount = amountNanos.toString();
   const args = [String(billing.requestTtlMs), String(KEEP_MS), String(ttlMs), amount, account.currency, digest, random];
-  args.push(account.id, account.ownerId, account.type, requestId, virtualKey, provider, model);
+  args.push(account.id, account.ownerId, account.type, requestId, virtualKey, provider, model, spendArg(spendLimit));
   const forgotten = async () => {
     const known = await findForgotten(billing, shard, [{ accountId: account.id, requestId }]);
     return known.get(`${account.id} ${requestId}`);
   };
-  const reply = await act(billing, scripts.hold, account, keys, args, forgotten);
+  const countSpend = () => loadSpend(billing, account, virtualKey, spendLimit?.period ?? "day");
+  const reply = await act(billing, scripts.hold, account, keys, args, forgotten, countSpend);
   if (!Array.isArray(reply))
     return reply === undefined ? { outcome: "unknown_account" } : { outcome: "answered", ...reply };
-  const [word, a = "", b = "", c = "", d = ""] = reply;
+  const [word, a = "", b = "", c = ""] = reply;
   switch (word) {
     case "held":
       return { outcome: "held", holdId: a, amountNanos, expiresAt: new Date(Number(b)), availableNanos: BigInt(c) };
@@ -113,7 +117,7 @@ export async function openHold(billing: Billing, request: HoldRequest): Promise<
     case "conflict":
       return { outcome: "conflict" };
     case "refused":
-      return readRefusal(a, b, c, d, amountNanos);
+      return readRefusal(reply.slice(1), amountNanos, spendLimit);
     default:
       throw new TypeError(`hold.lua answered ${reply.join(" ")}`);
   }
@@ -235,7 +239,8 @@ export async function sweepHolds(billing: Billing): Promise<number> {
   return swept;
 }
 
-/** Runs a script past the fence and a cold account. Undefined: there is no such account. `first` may answer in its place. */
+/** Runs a script past the fence and a cold account. Undefined: there is no such account. `first` may answer in its place;
+ * `countSpend` is asked when the script does not know what the key spent, and answers false when the account is gone. */
 async function act<T = never>(
   billing: Billing,
   script: Script,
@@ -243,6 +248,7 @@ async function act<T = never>(
   keys: readonly string[],
   args: readonly string[],
   first?: () => Promise<T | undefined>,
+  countSpend?: () => Promise<boolean>,
 ): Promise<string[] | T | undefined> {
   const shard = shardOf(account.id, billing.numShards);
   for (let attempt = 0; attempt < MAX_TRIES; attempt++) {
@@ -251,7 +257,9 @@ async function act<T = never>(
     if (answer !== undefined) return answer;
     const reply = replyArray(await runScript(billing.redis, script, keys, [token, ...args])).map(replyText);
     if (reply[0] === "fenced") await billing.fence.verify(shard);
-    else if (reply[0] !== "not_loaded") return reply;
+    else if (reply[0] === "spend_unknown" && countSpend) {
+      if (!(await countSpend())) return undefined;
+    } else if (reply[0] !== "not_loaded") return reply;
     else if (!(await loadAccount(billing, account))) return undefined;
   }
   throw new BillingError("fenced", "The balance store is being checked; try again.");

@@ -96,6 +96,7 @@ export {
   resolvePrice,
 } from "./price-list.ts";
 export { type Proof, proveAll, proveShard, readMark } from "./proven.ts";
+export { admitRequest, type RateOutcome } from "./rate.ts";
 export {
   type DriftClass,
   type Finding,
@@ -116,6 +117,7 @@ export {
   type ReplayTarget,
   type TargetClass,
 } from "./replay-plan.ts";
+export { type SpendLimit, type SpendPeriod } from "./spend.ts";
 export { readStandings, readStandingsOf, type Standing, type StandingEntry } from "./standing.ts";
 export { readStats, type ShardStats, type Stats } from "./stats.ts";
 export {
@@ -134,3 +136,14 @@ export { type Hop, type Trace, trace } from "./trace.ts";
 export { listUnaccounted } from "./unaccounted.ts";
 export { readUsage, type Usage } from "./usage.ts";
 export { type ChainVerification, type VerifyOptions, verifyChain } from "./verify-chain.ts";
+export {
+  type ApiKey,
+  type CreateKeyOutcome,
+  createKey,
+  hashSecret,
+  type KeyLimits,
+  type KeyToCreate,
+  listKeys,
+  type RevokeKeyOutcome,
+  revokeKey,
+} from "./virtual-keys.ts";

@@ -61,6 +61,11 @@ export function holdKey(shard: number, random: string): string {
   return `hold:{stream:deductions:${shard}}:${random}`;
 }
 
+/** When requests of a virtual key were admitted in the last minute: a list, the newest first. */
+export function rateKey(shard: number, virtualKey: string): string {
+  return `rate:{stream:deductions:${shard}}:${virtualKey}`;
+}
+
 /** Holds the fence token that every money-moving script must be given. */
 export function epochKey(shard: number): string {
   return `epoch:{stream:deductions:${shard}}`;

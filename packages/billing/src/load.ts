@@ -105,7 +105,7 @@ function planLoad(books: Books, inStream: readonly Entry[]) {
 }
 
 /** The last id the stream ever gave, so that a stream whose entries were all cleaned up does not look older than its mark. */
-async function lastStreamId(billing: Billing, shard: number): Promise<string> {
+export async function lastStreamId(billing: Billing, shard: number): Promise<string> {
   try {
     const flat = replyArray(await billing.redis.xinfo("STREAM", streamKey(shard)));
     return replyText(flat[flat.indexOf("last-generated-id") + 1]);
@@ -116,7 +116,12 @@ async function lastStreamId(billing: Billing, shard: number): Promise<string> {
 }
 
 /** The account's entries that may not be settled: what is unaccounted before the proven mark, and all after it up to `lastId`. */
-async function collectEntries(billing: Billing, shard: number, accountId: string, lastId: string): Promise<Entry[]> {
+export async function collectEntries(
+  billing: Billing,
+  shard: number,
+  accountId: string,
+  lastId: string,
+): Promise<Entry[]> {
   const key = streamKey(shard);
   const found: Entry[] = [];
   const take = ([id, fields]: [Buffer, Buffer[]]) => {

@@ -3,7 +3,7 @@
 
 import { sql } from "drizzle-orm";
 import { bigint, check, index, jsonb, text, uuid } from "drizzle-orm/pg-core";
-import { amount, data, moment, total } from "./schema-accounts.ts";
+import { data, moment, total } from "./schema-accounts.ts";
 
 export const refusal = data.table(
   "refusal",

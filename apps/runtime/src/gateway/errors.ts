@@ -7,12 +7,15 @@ import { BillingError, type BillingErrorCode, formatUnits, type Refusal } from "
 export type GatewayErrorCode =
   | "invalid_api_key"
   | "insufficient_balance"
+  | "spend_limit"
   | "account_frozen"
+  | "model_not_allowed"
   | "model_not_priced"
   | "not_found"
   | "idempotency_conflict"
   | "hold_not_found"
   | "hold_closed"
+  | "rate_limited"
   | "body_too_large"
   | "invalid_request"
   | "internal_error"
@@ -28,12 +31,15 @@ const retryAfterSeconds = "1";
 const answers: Record<GatewayErrorCode, HttpAnswer> = {
   invalid_api_key: { status: 401, type: "invalid_request_error" },
   insufficient_balance: { status: 402, type: "insufficient_quota", headers: doNotRetry },
+  spend_limit: { status: 402, type: "insufficient_quota", headers: doNotRetry },
   account_frozen: { status: 403, type: "permission_error" },
+  model_not_allowed: { status: 403, type: "permission_error" },
   model_not_priced: { status: 404, type: "invalid_request_error" },
   not_found: { status: 404, type: "invalid_request_error" },
   idempotency_conflict: { status: 409, type: "invalid_request_error", headers: doNotRetry },
   hold_not_found: { status: 404, type: "invalid_request_error" },
   hold_closed: { status: 409, type: "invalid_request_error", headers: doNotRetry },
+  rate_limited: { status: 429, type: "rate_limit_error" },
   body_too_large: { status: 413, type: "invalid_request_error" },
   invalid_request: { status: 422, type: "invalid_request_error" },
   internal_error: { status: 500, type: "server_error" },
@@ -54,6 +60,7 @@ const codeOfBillingError: Record<BillingErrorCode, GatewayErrorCode> = {
 
 const codeOfRefusal: Record<Refusal["reason"], GatewayErrorCode> = {
   insufficient_balance: "insufficient_balance",
+  spend_limit: "spend_limit",
   account_frozen: "account_frozen",
   // A price in another currency than the account's is no price.
   currency_mismatch: "model_not_priced",
@@ -86,6 +93,15 @@ export function refusalError(refusal: Refusal): GatewayError {
     return new GatewayError(code, "The model has no price in the account's currency. Nothing was charged.");
   }
   const [available, required] = [formatUnits(refusal.availableNanos), formatUnits(refusal.requiredNanos)];
+  const { spend } = refusal;
+  if (spend !== undefined) {
+    const [limit, drawn, reserved] = [spend.limitNanos, spend.drawnNanos, spend.reservedNanos].map(formatUnits);
+    return new GatewayError(
+      code,
+      `The key's limit of ${limit} a ${spend.period} does not cover this request: ${required} may be needed, ${drawn} is spent and ${reserved} is set aside. Nothing was charged.`,
+      { fields: { limit: limit ?? "", period: spend.period, spent: drawn ?? "", reserved: reserved ?? "", required } },
+    );
+  }
   return new GatewayError(
     code,
     `The balance does not cover this request: ${required} may be needed, ${available} is available. Nothing was charged.`,

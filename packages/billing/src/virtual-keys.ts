@@ -1,0 +1,167 @@
+// API keys and their limits. A key is `<virtual_key>.<secret>`: the first part is public, of the second only a SHA-256 is kept. Making and
+// revoking one are acts; gateways hear of both through the notification that the rows' trigger sends.
+import { createHash, randomBytes } from "node:crypto";
+import type { Billing } from "./billing.ts";
+import { BillingError } from "./errors.ts";
+import { formatUnits } from "./money.ts";
+import { type Act, checkAct, recordAct } from "./operations.ts";
+import { inTransaction, type Query, queryOf } from "./postgres.ts";
+import type { SpendLimit, SpendPeriod } from "./spend.ts";
+
+/** What a key may do; null: whatever its account may. */
+export type KeyLimits = {
+  /** Names as they are asked for, `provider/model` too; one that ends in `*` is a beginning. */
+  allowedModels: readonly string[] | null;
+  spendLimit: SpendLimit | null;
+  /** In any 60 seconds. */
+  requestsPerMinute: number | null;
+};
+
+export type KeyToCreate = Partial<KeyLimits> & {
+  /** Whose key it is, and so which account pays. */
+  userId?: string;
+  /** The account that pays, or its owner's id. Alone it will do where it has one user. */
+  accountId?: string;
+  name?: string;
+  expiresAt?: Date;
+};
+
+/** A key without its secret. `spendLimit` is a decimal string of units. */
+export type ApiKey = {
+  virtualKey: string;
+  name: string | null;
+  status: "active" | "expired" | "revoked";
+  userId: string;
+  /** Null where nobody pays for it: nothing can be done with it. */
+  accountId: string | null;
+  ownerId: string | null;
+  accountType: "user" | "tenant" | null;
+  allowedModels: string[] | null;
+  spendLimit: string | null;
+  spendPeriod: SpendPeriod | null;
+  requestsPerMinute: number | null;
+  createdAt: Date;
+  createdBy: string | null;
+  expiresAt: Date | null;
+  revokedAt: Date | null;
+};
+
+export type CreateKeyOutcome =
+  /** `secret` is told this once. */
+  | { outcome: "created"; key: ApiKey; secret: string; operationId: string }
+  /** No account is billed for this user; no user has this account; the account has several users. */
+  | { outcome: "refused"; reason: "unknown_owner" | "ambiguous_user" };
+
+export type RevokeKeyOutcome =
+  | { outcome: "revoked"; key: ApiKey; operationId: string }
+  | { outcome: "repeated"; key: ApiKey }
+  | { outcome: "unknown_key" };
+
+const maxModels = 1_000;
+const maxText = 512;
+const maxRequestsPerMinute = 100_000;
+
+/** What Postgres holds of a secret: SHA-256 in lower-case hex. */
+export function hashSecret(secret: string): string {
+  return createHash("sha256").update(secret).digest("hex");
+}
+
+/** Makes a key. Throws `invalid_request` for limits that cannot be kept, and without actor or reason; `postgres_unavailable`. */
+export async function createKey(billing: Pick<Billing, "db">, key: KeyToCreate, act: Act): Promise<CreateKeyOutcome> {
+  checkAct(act);
+  checkKey(key);
+  return await inTransaction(billing.db, "BEGIN", async (query): Promise<CreateKeyOutcome> => {
+    const [payer, another] = await findPayers(query, key);
+    if (payer === undefined) return { outcome: "refused", reason: "unknown_owner" };
+    if (another !== undefined) return { outcome: "refused", reason: "ambiguous_user" };
+    const virtualKey = `vk_${randomBytes(12).toString("hex")}`;
+    const secret = randomBytes(32).toString("base64url");
+    await query(
+      `INSERT INTO data.virtual_key (virtual_key, secret_sha256, user_id, name, expires_at, allowed_models, spend_limit, spend_period,
+                                     requests_per_minute, created_by)
+       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+      [
+        virtualKey,
+        hashSecret(secret),
+        payer.user_id,
+        key.name ?? null,
+        key.expiresAt ?? null,
+        key.allowedModels ?? null,
+        key.spendLimit ? formatUnits(key.spendLimit.limitNanos) : null,
+        key.spendLimit?.period ?? null,
+        key.requestsPerMinute ?? null,
+        act.actor,
+      ],
+    );
+    const [made] = await readKeys(query, { virtualKey });
+    if (made === undefined) throw new Error("a key that was just made is not there");
+    const done = { action: "create_key", targets: [virtualKey], after: made, result: { virtual_key: virtualKey } };
+    return { outcome: "created", key: made, secret, operationId: await recordAct(query, act, done) };
+  });
+}
+
+/** Revokes a key, for ever and at once. Throws `invalid_request` without actor or reason, `postgres_unavailable`. */
+export async function revokeKey(billing: Pick<Billing, "db">, virtualKey: string, act: Act): Promise<RevokeKeyOutcome> {
+  checkAct(act);
+  return await inTransaction(billing.db, "BEGIN", async (query): Promise<RevokeKeyOutcome> => {
+    const revoked = await query(
+      "UPDATE data.virtual_key SET status = 'revoked' WHERE virtual_key = $1 AND status <> 'revoked' RETURNING virtual_key",
+      [virtualKey],
+    );
+    const [key] = await readKeys(query, { virtualKey });
+    if (key === undefined) return { outcome: "unknown_key" };
+    if (revoked.length === 0) return { outcome: "repeated", key };
+    const done = { action: "revoke_key", targets: [virtualKey], after: key, result: { virtual_key: virtualKey } };
+    return { outcome: "revoked", key, operationId: await recordAct(query, act, done) };
+  });
+}
+
+/** The keys that an account pays for (by its id or its owner's), or all, the newest first. Throws `postgres_unavailable`. */
+export async function listKeys(billing: Pick<Billing, "db">, filters: { accountId?: string } = {}): Promise<ApiKey[]> {
+  return await readKeys(queryOf(billing.db), filters);
+}
+
+function checkKey({ name, allowedModels, spendLimit, requestsPerMinute, expiresAt }: KeyToCreate): void {
+  const refuse = (message: string): never => {
+    throw new BillingError("invalid_request", message);
+  };
+  const text = (value: string) => value.trim() !== "" && value.length <= maxText && !/\p{Cc}/u.test(value);
+  if (name !== undefined && !text(name)) refuse("A key's name has 1 to 512 characters of text.");
+  if (allowedModels && (allowedModels.length === 0 || allowedModels.length > maxModels || !allowedModels.every(text)))
+    refuse(`Allowed models are 1 to ${maxModels} names.`);
+  if (spendLimit && spendLimit.limitNanos < 0n) refuse("A spend limit is not below zero.");
+  const rate = requestsPerMinute ?? 1;
+  if (!Number.isInteger(rate) || rate < 1 || rate > maxRequestsPerMinute)
+    refuse(`Requests per minute are 1 to ${maxRequestsPerMinute}.`);
+  if (expiresAt !== undefined && !(expiresAt.getTime() > Date.now())) refuse("A key expires in the future.");
+}
+
+const uuidShape = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+/** Users and the accounts that are billed for them, as data.billing_accounts says; two at most. */
+async function findPayers(query: Query, { userId, accountId }: KeyToCreate): Promise<{ user_id: string }[]> {
+  const ids = [userId, accountId].filter((id) => id !== undefined);
+  if (ids.length === 0 || !ids.every((id) => uuidShape.test(id))) return [];
+  return await query<{ user_id: string }>(
+    `SELECT u.id AS user_id FROM data.account_balance a
+       JOIN data.user_profile u ON a.owner_tenantid = u.tenant_id OR a.owner_userid = u.id AND u.tenant_id IS NULL
+      WHERE ($1::uuid IS NULL OR u.id = $1) AND ($2::uuid IS NULL OR $2 IN (a.id, a.owner_userid, a.owner_tenantid))
+      ORDER BY u.id LIMIT 2`,
+    [userId ?? null, accountId ?? null],
+  );
+}
+
+async function readKeys(query: Query, filters: { virtualKey?: string; accountId?: string }): Promise<ApiKey[]> {
+  if (filters.accountId !== undefined && !uuidShape.test(filters.accountId)) return [];
+  return await query<ApiKey>(
+    `SELECT k.virtual_key AS "virtualKey", k.name, k.user_id AS "userId", b.account_balance_id AS "accountId",
+            CASE WHEN k.status = 'active' AND k.expires_at <= now() THEN 'expired' ELSE k.status END AS status,
+            b.account_id AS "ownerId", b.account_type AS "accountType", k.allowed_models AS "allowedModels",
+            k.spend_limit AS "spendLimit", k.spend_period AS "spendPeriod", k.requests_per_minute AS "requestsPerMinute",
+            k.created_at AS "createdAt", k.created_by AS "createdBy", k.expires_at AS "expiresAt", k.revoked_at AS "revokedAt"
+       FROM data.virtual_key k LEFT JOIN data.billing_accounts b ON b.virtual_key = k.virtual_key
+      WHERE ($1::text IS NULL OR k.virtual_key = $1) AND ($2::uuid IS NULL OR $2 IN (b.account_balance_id, b.account_id))
+      ORDER BY k.created_at DESC, k.virtual_key`,
+    [filters.virtualKey ?? null, filters.accountId ?? null],
+  );
+}
