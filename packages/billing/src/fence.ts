@@ -3,6 +3,7 @@
 // replication id, an emptied one shows no token: then nothing moves until the shard was compared with Postgres and given its
 // next epoch. If nothing was lost that is a restart; else accounts that are behind are evicted, to be loaded again from the
 // books, and a critical alert names the window of possible loss.
+import { setTimeout as sleep } from "node:timers/promises";
 import { openAlert } from "@drawdown/db";
 import type { Billing } from "./billing.ts";
 import { readDurability } from "./durability.ts";
@@ -14,14 +15,19 @@ import { loadScript, redisServers, replyArray, replyText, runScript } from "./re
 const script = loadScript("./epoch.lua");
 const ADVISORY_CLASS = 0x44524157; // "DRAW"
 const SCAN_PAGE = 1_000;
+/** For a batch in hand to be settled. */
+const GRACE_MS = 250;
 /** What stands for the replication id in the token of a shard that is shut. No server has it. */
 const shutOn = (replid: string) => `shut-${replid}`;
 /** What a client of one server, and one of a cluster, says when a connection is lost or new. */
 const LOST = ["close", "-node"];
 const BACK = ["ready", "+node"];
 
-/** `epoch:replid:lostAtMs`; the last is the time of the last loss (0 for none), from which request ids may be forgotten. */
-type TokenParts = { epoch: bigint; replid: string; lostAtMs: number };
+/**
+ * `epoch:replid:lostAtMs`, the last being the time of the last loss (0 for none), from which request ids may be forgotten; and `:turn` when the
+ * shard was shut in this epoch, so often.
+ */
+type TokenParts = { epoch: bigint; replid: string; lostAtMs: number; turn: number };
 type Token = TokenParts & { text: string };
 /** `promoted`: the server took over from the one the token was written on. What it had not received by then is lost. */
 type ShardState = { token: Token | undefined; replid: string; promoted: boolean };
@@ -77,8 +83,8 @@ export class Fence {
 
   /**
    * Runs `commit` while nobody gives these shards (ascending) another epoch. Those for which `findLost` names accounts' keys are shut
-   * before: every script answers `fenced`, the accounts are out of Redis, and each gets its next epoch after. Who dies in between leaves a
-   * token that no server matches, which the next caller moves on. Throws `fenced` when a shard must be verified first.
+   * before: every script answers `fenced`, the accounts are out of Redis, and each gets another token after. Who dies in between leaves one
+   * that no server matches, which the next caller moves on. Throws `fenced` when a shard must be verified first.
    */
   async shut<T>(
     shards: readonly number[],
@@ -102,15 +108,14 @@ export class Fence {
     });
   }
 
-  /** Returns what opens the shard again, in its next epoch: what anybody knew of it before it was shut is of no use then. */
+  /** Returns what opens the shard again, with another token: what anybody read of the books before it was shut is of no use then. */
   async #close(shard: number): Promise<() => Promise<void>> {
     const { token, replid } = await readShard(this.#billing, shard);
     if (token?.replid !== replid) throw new BillingError("fenced", "The balance store is being checked after a loss.");
     this.#tokens.delete(shard);
     const closed = await moveToken(this.#billing, shard, token.text, { ...token, replid: shutOn(replid) });
     return async () => {
-      const next = await record(this.#billing.query, shard, { ...token, epoch: token.epoch + 1n });
-      this.#tokens.set(shard, await moveToken(this.#billing, shard, closed.text, next));
+      this.#tokens.set(shard, await moveToken(this.#billing, shard, closed.text, { ...token, turn: token.turn + 1 }));
     };
   }
 
@@ -160,6 +165,8 @@ export class Fence {
       return;
     }
     this.#tokens.delete(shard);
+    // Emptied: nothing moves. What workers have in hand comes into the books meanwhile, or it is late (late.ts).
+    if (!state.token && (await readRows(this.#billing.query)).has(shard)) await sleep(GRACE_MS);
     const settle = () => inTransaction(this.#billing.db, "BEGIN", (query) => settleShard(this.#billing, query, shard));
     const settling = this.#settling.then(settle, settle);
     this.#settling = settling;
@@ -175,7 +182,7 @@ async function settleShard(billing: Billing, query: Query, shard: number): Promi
   const { token, replid } = state;
   if (token && token.replid === replid && token.epoch >= (row?.epoch ?? 0n)) return await record(query, shard, token);
   if (!token && !row)
-    return await record(query, shard, await moveToken(billing, shard, "", { epoch: 1n, replid, lostAtMs: 0 }));
+    return await record(query, shard, await moveToken(billing, shard, "", { epoch: 1n, replid, lostAtMs: 0, turn: 0 }));
 
   const behind = await accountsBehind(billing, shard);
   const next = (row && row.epoch > (token?.epoch ?? 0n) ? row.epoch : (token?.epoch ?? 0n)) + 1n;
@@ -183,7 +190,8 @@ async function settleShard(billing: Billing, query: Query, shard: number): Promi
   const shut = token?.replid === shutOn(replid); // who shut it died, on this very server: nothing is lost
   const restarted = kept && behind.length === 0 && (await readDurability(billing)).append === "always";
   if (shut || restarted) {
-    const moved = await moveToken(billing, shard, token.text, { epoch: next, replid, lostAtMs: token.lostAtMs });
+    const { lostAtMs } = token;
+    const moved = await moveToken(billing, shard, token.text, { epoch: next, replid, lostAtMs, turn: 0 });
     billing.observe("fence.advanced", { shard, epoch: next });
     return await record(query, shard, moved);
   }
@@ -192,7 +200,7 @@ async function settleShard(billing: Billing, query: Query, shard: number): Promi
   await tellLoss(billing, shard, { next, replid, to, row, evicted: behind.length });
   for (const key of behind) await billing.ask((redis) => redis.del(key));
   billing.observe("fence.lost", { shard, epoch: next, evicted: behind.length });
-  const opened = { epoch: next, replid, lostAtMs: to.getTime() };
+  const opened = { epoch: next, replid, lostAtMs: to.getTime(), turn: 0 };
   // The books know the epoch before any account can be loaded in it: what was read in an older one is then known for late (late.ts).
   await record(billing.query, shard, opened);
   return await moveToken(billing, shard, "", opened);
@@ -246,24 +254,22 @@ async function moveToken(
   billing: Billing,
   shard: number,
   expected: string,
-  { epoch, replid, lostAtMs }: TokenParts,
+  { epoch, replid, lostAtMs, turn }: TokenParts,
 ): Promise<Token> {
-  const text = `${epoch}:${replid}:${lostAtMs}`;
+  const text = `${epoch}:${replid}:${lostAtMs}${turn === 0 ? "" : `:${turn}`}`;
   const reply = replyArray(await runScript(billing.redis, script, [epochKey(shard)], [expected, text]));
   if (reply[3] !== "1") throw new BillingError("fenced", "The balance store changed while it was being checked.");
-  return { text, epoch, replid, lostAtMs };
+  return { text, epoch, replid, lostAtMs, turn };
 }
 
 async function readShard(billing: Billing, shard: number): Promise<ShardState> {
   const [text = "", replid = "", previous = ""] = replyArray(
     await runScript(billing.redis, script, [epochKey(shard)], []),
   ).map(replyText);
-  const [epoch, writtenOn, lostAt] = text.split(":");
-  const token =
-    text === ""
-      ? undefined
-      : { text, epoch: BigInt(epoch ?? "0"), replid: writtenOn ?? "", lostAtMs: Number(lostAt ?? 0) };
-  return { token, replid, promoted: token !== undefined && token.replid !== replid && token.replid === previous };
+  if (text === "") return { token: undefined, replid, promoted: false };
+  const [epoch = "0", writtenOn = "", lostAt = "0", turn = "0"] = text.split(":");
+  const parts = { epoch: BigInt(epoch), replid: writtenOn, lostAtMs: Number(lostAt), turn: Number(turn) };
+  return { token: { text, ...parts }, replid, promoted: writtenOn !== replid && writtenOn === previous };
 }
 
 async function readRows(query: Query): Promise<Map<number, Row>> {
