@@ -8,14 +8,13 @@
 // its entries pending under its name; it reads them first when it is back, or another claims them. When a store is down the
 // batch in hand waits with it: nothing is dropped, nothing is acked that was not committed.
 import { setTimeout as sleep } from "node:timers/promises";
-import { openAlert, resolveAlert } from "@drawdown/db";
 import type { Billing } from "./billing.ts";
 import { claimDead, keepAlive, LIVE_MS } from "./claim.ts";
 import { keepDeadLetter } from "./dead-letters.ts";
 import { BillingError } from "./errors.ts";
 import { GROUP, streamKey } from "./keys.ts";
 import { findRecordedGone } from "./leave.ts";
-import { fromBooks } from "./postgres.ts";
+import { Brake, findKept } from "./poison.ts";
 import { connectRedis, type RedisClient, redisFailure, redisReady, replyArray } from "./redis.ts";
 import { type SettleOutcome, settle } from "./settle.ts";
 import { decodeEntry, type Entry, type RawEntry, readStreamReply, UnreadableEntry } from "./stream.ts";
@@ -55,10 +54,11 @@ export type ConsumeOptions = {
 };
 
 const BACK_OFF_MS = { first: 100, most: 5_000 };
-const POISON_RATE = { ofAtLeast: 100, above: 0.1 };
 
 /** An entry that failed alone with a data error: tried again at `dueMs`, a dead letter after the last attempt. */
 type Suspect = { raw: RawEntry; attempts: number; dueMs: number };
+
+type Poison = SettleOutcome & { outcome: "poison" };
 
 type Worker = {
   billing: Billing;
@@ -67,8 +67,7 @@ type Worker = {
   settings: ConsumeSettings;
   onError: (error: BillingError) => void;
   suspects: Map<string, Suspect>;
-  /** Shards that wait because too much of a batch (of this size) failed: nothing new is read from them, nothing is dead-lettered. */
-  halted: Map<number, { size: number }>;
+  brake: Brake;
 };
 
 /**
@@ -85,7 +84,7 @@ export async function consume(options: ConsumeOptions): Promise<void> {
     settings: { ...defaultConsumeSettings, ...options.settings },
     onError: options.onError ?? (() => {}),
     suspects: new Map(),
-    halted: new Map(),
+    brake: new Brake(billing),
   };
   const shards = Array.from({ length: billing.numShards }, (_, shard) => shard);
   const groups = "redisUrl" in billing.address ? [shards] : shards.map((shard) => [shard]);
@@ -123,7 +122,7 @@ async function readLoop(worker: Worker, shards: readonly number[]): Promise<void
           await drainOwn(worker, reader, shards);
         }
         await retrySuspects(worker, shards);
-        const open = shards.filter((shard) => !worker.halted.has(shard));
+        const open = shards.filter((shard) => !worker.brake.holds(shard));
         const batch = await read(worker, reader, open, ">");
         if (batch.length > 0) await insist(worker, () => work(worker, batch));
         return "again";
@@ -197,7 +196,8 @@ async function drainOwn(worker: Worker, reader: RedisClient, shards: readonly nu
       else cursors.delete(shard);
       batch.push(...page.filter((entry) => !worker.suspects.has(keyOf(entry))));
     }
-    if (batch.length > 0) await insist(worker, async () => await work(worker, await countDeliveries(worker, batch)));
+    if (batch.length > 0)
+      await insist(worker, async () => await workAgain(worker, await countDeliveries(worker, batch)));
   }
 }
 
@@ -256,6 +256,12 @@ function keyOf(entry: RawEntry): string {
   return `${entry.shard}/${entry.entryId}`;
 }
 
+/** What was delivered before, to this worker or to a dead one. */
+async function workAgain(worker: Worker, batch: readonly RawEntry[]): Promise<void> {
+  await worker.brake.adopt(batch.map(({ shard }) => shard));
+  await work(worker, batch, true);
+}
+
 /** Settles one batch and acks what is in the books; what failed alone becomes a suspect or a dead letter. */
 async function work(worker: Worker, batch: readonly RawEntry[], again = false): Promise<void> {
   const { billing, consumer } = worker;
@@ -280,7 +286,7 @@ async function work(worker: Worker, batch: readonly RawEntry[], again = false): 
     readable.map(({ entry }) => entry),
     consumer,
   );
-  const failures = new Map<RawEntry, SettleOutcome & { outcome: "poison" }>();
+  const failures = new Map<RawEntry, Poison>();
   readable.forEach(({ raw }, i) => {
     const outcome = outcomes[i];
     if (outcome?.outcome === "poison") failures.set(raw, outcome);
@@ -296,47 +302,33 @@ async function judge(
   worker: Worker,
   batch: readonly RawEntry[],
   again: boolean,
-  failures: ReadonlyMap<RawEntry, SettleOutcome & { outcome: "poison" }>,
+  failures: Map<RawEntry, Poison>,
   done: RawEntry[],
 ): Promise<void> {
-  const { billing, settings } = worker;
-  for (const shard of new Set(batch.map((raw) => raw.shard))) await judgeRate(worker, shard, batch, again, failures);
+  const { billing, brake, settings, suspects } = worker;
+  const keep = async (raw: RawEntry, { errorClass, message }: Poison, attempts: number) => {
+    await keepDeadLetter(billing, raw, { errorClass, message, attempts });
+    done.push(raw);
+  };
+  for (const raw of await findKept(billing, [...failures.keys()])) {
+    await keep(raw, failures.get(raw) as Poison, 1);
+    failures.delete(raw);
+  }
+  const judged = new Set(batch.map(keyOf));
+  for (const [shard, entries] of Map.groupBy(batch, (raw) => raw.shard)) {
+    const failed = entries.filter((raw) => failures.get(raw)?.database).length;
+    const others = [...suspects].filter(([key, { raw }]) => raw.shard === shard && !judged.has(key)).length;
+    await brake.judge(shard, { size: entries.length, failed, others, fresh: !again });
+  }
   for (const [raw, failure] of failures) {
     const key = keyOf(raw);
-    const halted = worker.halted.has(raw.shard);
-    const attempts = halted ? 0 : (worker.suspects.get(key)?.attempts ?? 0) + 1;
-    if (!halted && (attempts >= settings.maxRetries || !failure.database)) {
-      await keepDeadLetter(billing, raw, { errorClass: failure.errorClass, message: failure.message, attempts });
-      done.push(raw);
-    } else {
+    const waits = brake.holds(raw.shard);
+    const attempts = waits ? 0 : (suspects.get(key)?.attempts ?? 0) + 1;
+    if (!waits && (attempts >= settings.maxRetries || !failure.database)) await keep(raw, failure, attempts);
+    else {
       const delayMs = settings.retryDelayMs * 2 ** Math.max(0, attempts - 1);
-      worker.suspects.set(key, { raw, attempts, dueMs: Date.now() + (halted ? BACK_OFF_MS.most : delayMs) });
+      suspects.set(key, { raw, attempts, dueMs: Date.now() + (waits ? BACK_OFF_MS.most : delayMs) });
     }
-  }
-}
-
-/** What failed before and is tried again says nothing of the rate: after an outage any number of it is due at once. */
-async function judgeRate(
-  worker: Worker,
-  shard: number,
-  batch: readonly RawEntry[],
-  again: boolean,
-  failures: ReadonlyMap<RawEntry, SettleOutcome & { outcome: "poison" }>,
-): Promise<void> {
-  const { billing, halted } = worker;
-  const size = batch.filter((raw) => raw.shard === shard).length;
-  const failed = [...failures].filter(([raw, failure]) => raw.shard === shard && failure.database).length;
-  const alert = { kind: "poison_rate", key: streamKey(shard) };
-  if (!again && !halted.has(shard) && size >= POISON_RATE.ofAtLeast && failed > size * POISON_RATE.above) {
-    halted.set(shard, { size });
-    const message = `${failed} of ${size} entries failed alone: the shard waits, nothing is dead-lettered.`;
-    await fromBooks(openAlert(billing.db, { level: "critical", ...alert, message, details: { shard, size, failed } }));
-    return;
-  }
-  const brake = halted.get(shard);
-  if (brake && failed <= brake.size * POISON_RATE.above) {
-    halted.delete(shard);
-    await fromBooks(resolveAlert(billing.db, alert.kind, alert.key));
   }
 }
 
@@ -376,7 +368,7 @@ async function claimLoop(worker: Worker, shards: readonly number[]): Promise<voi
         const claimed = withEpochs(taken, epochs);
         if (claimed.length === 0) break;
         billing.observe("consume.claimed", { shard, entries: claimed.length });
-        await insist(worker, () => work(worker, claimed));
+        await insist(worker, () => workAgain(worker, claimed));
       }
     }
     return "again";

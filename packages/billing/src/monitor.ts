@@ -6,6 +6,7 @@ import { type AlertLevel, openAlert, resolveAlert } from "@drawdown/db";
 import type { Billing } from "./billing.ts";
 import { LIVE_MS } from "./claim.ts";
 import { isActConsumer } from "./operations.ts";
+import { releaseBrakes } from "./poison.ts";
 import { fromBooks } from "./postgres.ts";
 import { readStats, type ShardStats, type Stats } from "./stats.ts";
 
@@ -65,6 +66,7 @@ export async function monitor(
     await sleep(limits.confirmMs, undefined, signal ? { signal } : {}).catch(() => {});
     stats = await readStats(billing);
   }
+  await releaseBrakes(billing, new Map(stats.shards.map(({ shard, pending }) => [shard, pending])));
   const judgements = judge(stats, limits);
   for (const { kind, ...judgement } of judgements) {
     if (judgement.verdict === "fine") await fromBooks(resolveAlert(billing.db, kind, ""));

@@ -3,9 +3,11 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { waitFor } from "@drawdown/local-stack";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { keepDeadLetter } from "../src/dead-letters.ts";
 import {
   type AccountRef,
   charge,
+  monitor,
   type ObservePoint,
   parseUnits,
   peekBalance,
@@ -225,6 +227,75 @@ describe("entries that cannot settle", () => {
     );
     await worker.stop();
     expect(await stage.query("SELECT 1 FROM data.dead_letter")).toEqual([]);
+  });
+
+  const nobody = "00000000-0000-4000-8000-00000000000f";
+  const pendingOf = async (account: AccountRef) =>
+    Number((await stage.billing.redis.xpending(streamKey(shardOf(account.id, 16)), "billing_workers"))[0]);
+  const brakes = async () =>
+    await stage.query("SELECT 1 FROM data.alert WHERE kind = 'poison_rate' AND resolved_at IS NULL");
+  /** A worker that has tried every entry once and keeps what failed, until it is stopped. */
+  const tryOnce = async (account: AccountRef, failing: number) => {
+    const worker = stage.worker({ settings: { retryDelayMs: 60_000 } });
+    await waitFor(
+      async () =>
+        (await pendingOf(account)) === failing && (await stage.query("SELECT 1 FROM data.usage_log")).length > 0,
+      {
+        timeoutMs: 20_000,
+        what: `${failing} failing entries pending`,
+      },
+    );
+    await worker.stop();
+  };
+
+  test("Rule 4: more than a hundred failing entries that were pending at a start brake nothing: they were tried before, and become dead letters", async () => {
+    const account = await stage.account("100");
+    const entry = (n: number) => (n % 11 === 0 ? { ...good(account, n), account_id: nobody } : good(account, n));
+    await Promise.all(Array.from({ length: 1_430 }, (_, n) => add(account, entry(n))));
+    await tryOnce(account, 130);
+    expect(await brakes()).toEqual([]);
+    // One of them is a dead letter already: its worker died before the ack.
+    const [stream, shard] = [streamKey(shardOf(account.id, 16)), shardOf(account.id, 16)];
+    const [first] = await stage.billing.redis.xrangeBuffer(stream, "-", "+", "COUNT", 1);
+    if (!first) throw new Error("the stream is empty");
+    const raw = { shard, entryId: first[0].toString(), deliveryCount: 1, fields: first[1] };
+    await keepDeadLetter(stage.billing, raw, { errorClass: "unknown_account", message: "as before", attempts: 3 });
+    const worker = stage.worker({ settings: { retryDelayMs: 50 } });
+    await stage.drained();
+    await worker.stop();
+    expect(await stage.query("SELECT kind FROM data.alert WHERE kind = 'poison_rate'")).toEqual([]);
+    const letters = await stage.query(
+      "SELECT attempts, count(*) AS n FROM data.dead_letter GROUP BY attempts ORDER BY attempts",
+    );
+    expect(letters).toEqual([
+      { attempts: 3, n: "129" },
+      { attempts: 4, n: "1" },
+    ]);
+  });
+
+  test("Rule 4: who goes on with the entries of a shard that waits, waits as well; when they are gone by another way the alert closes without a worker", async () => {
+    const account = await stage.account("100");
+    const marker = await stage.account("100");
+    const entry = (n: number) => (n % 5 === 0 ? { ...good(account, n), account_id: nobody } : good(account, n));
+    await Promise.all(Array.from({ length: 200 }, (_, n) => add(account, entry(n))));
+    await tryOnce(account, 40);
+    expect(await brakes()).toHaveLength(1);
+    const worker = stage.worker({ settings: { retryDelayMs: 1 } });
+    // Rounds of the new worker, more than it takes to make a dead letter of what it tries again.
+    for (let n = 0; n < 5; n++) {
+      await add(marker, good(marker, 1_000 + n));
+      const sql = `SELECT 1 FROM data.usage_log WHERE deduction_id = 'ded_good_${1_000 + n}'`;
+      await waitFor(async () => (await stage.query(sql)).length === 1, { timeoutMs: 10_000, what: "another round" });
+    }
+    await worker.stop();
+    expect(await stage.query("SELECT 1 FROM data.dead_letter")).toEqual([]);
+    await monitor(stage.billing, { confirmMs: 0 });
+    expect(await brakes()).toHaveLength(1);
+    const stream = streamKey(shardOf(account.id, 16));
+    const pending = await stage.billing.redis.xpending(stream, "billing_workers", "-", "+", 100);
+    await stage.billing.redis.xack(stream, "billing_workers", ...pending.map((row) => String((row as string[])[0])));
+    await monitor(stage.billing, { confirmMs: 0 });
+    expect(await brakes()).toEqual([]);
   });
 
   test("Rule 3: the same deduction delivered again is settled once; the same id with another cost is a dead letter", async () => {
