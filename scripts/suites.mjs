@@ -12,7 +12,7 @@ const RESULTS = join(ROOT, "test-results");
  * Runs the tests of some vitest projects (unit, live, sim).
  * @returns {Promise<Totals>}
  */
-export async function runVitest({ title, projects, timeoutMs }) {
+export async function runVitest({ title, projects, timeoutMs, env = {} }) {
   const json = resultFile(`${projects.join("-")}.json`);
   say(`running ${title}`);
   const code = await run({
@@ -25,6 +25,7 @@ export async function runVitest({ title, projects, timeoutMs }) {
       "--reporter=json",
       `--outputFile.json=${json}`,
     ],
+    env,
     timeoutMs,
   });
   const report = read(json);

@@ -1,12 +1,18 @@
 // `npm test`: installs what it needs, then every check: types, lint, unit, live on real servers, and the browser on a
 // production build. Its last line is `N passed, N failed`: the tests that passed, and the tests and checks that failed.
+// `npm test -- --seeds 500` simulates more than the 200 seeds, and for each twenty of them one with real processes.
 
 import { createServer } from "node:net";
+import { parseArgs } from "node:util";
 import { runChecks } from "./checks.mjs";
 import { ensureChromium } from "./chromium.mjs";
 import { ensurePackages } from "./packages.mjs";
 import { run, say, tool } from "./run.mjs";
 import { runBrowserTests, runVitest } from "./suites.mjs";
+
+const SEEDS = 200;
+const SEEDS_PER_PROCESS_SEED = 20;
+const SIMULATION_MS = { least: 600_000, perSeed: 6_000 };
 
 const failures = [];
 let passed = 0;
@@ -53,13 +59,29 @@ async function testBrowser() {
   }
 }
 
+async function simulate(seeds) {
+  const title = `simulation of ${seeds} seeds`;
+  const env = { SIM_SEEDS: String(seeds), PROCESS_SIM_SEEDS: String(Math.ceil(seeds / SEEDS_PER_PROCESS_SEED)) };
+  const timeoutMs = SIMULATION_MS.least + seeds * SIMULATION_MS.perSeed;
+  count(title, await runVitest({ title, projects: ["sim"], env, timeoutMs }));
+}
+
+function readSeeds() {
+  const { values } = parseArgs({ options: { seeds: { type: "string", default: String(SEEDS) } } });
+  const seeds = Number(values.seeds);
+  if (!Number.isInteger(seeds) || seeds < 1) throw new Error(`--seeds ${values.seeds}: a whole number from 1 on`);
+  return seeds;
+}
+
 async function testAll() {
+  const seeds = readSeeds();
   await ensurePackages();
   for (const title of await runChecks()) countFailure(title);
   count("unit tests", await runVitest({ title: "unit tests", projects: ["unit"], timeoutMs: 300_000 }));
   if (await step("looking for Redis", [tool("node"), "scripts/redis.ts"], 600_000)) {
-    const title = "live and simulation tests";
-    count(title, await runVitest({ title, projects: ["live", "sim"], timeoutMs: 900_000 }));
+    const title = "live tests";
+    count(title, await runVitest({ title, projects: ["live"], timeoutMs: 900_000 }));
+    await simulate(seeds);
   }
   await testBrowser();
 }

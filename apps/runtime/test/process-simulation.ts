@@ -34,15 +34,23 @@ const shares = {
   "hand-made DEL": 0.01,
   "older producer": 0.01,
   "dead letter": 0.005,
-  "gateway SIGKILL": 0.0045,
-  "worker SIGKILL": 0.0045,
-  "Postgres SIGKILL": 0.003,
-  "Postgres stop": 0.003,
-  "Redis SIGKILL": 0.003,
-  "Redis stop": 0.003,
 };
-export type ProcessFault = keyof typeof shares;
-export const processFaults = Object.keys(shares) as ProcessFault[];
+/** So often in each seed, at operations that the seed decides. */
+const kills = [
+  "gateway SIGKILL",
+  "worker SIGKILL",
+  "Postgres SIGKILL",
+  "Postgres stop",
+  "Redis SIGKILL",
+  "Redis stop",
+] as const;
+const killsOfEach = 6;
+type Act = keyof typeof shares;
+export type ProcessFault = Act | (typeof kills)[number];
+export const processFaults: readonly ProcessFault[] = [...(Object.keys(shares) as Act[]), ...kills];
+
+/** Crashes of processes lose nothing without these; only a power cut would. */
+const quickPostgres = { fsync: "off", full_page_writes: "off" };
 
 const lanes = 12;
 /** Soon spent, so that charges are refused until a top-up comes. */
@@ -90,15 +98,26 @@ class ProcessSimulation {
   #redis!: TestRedis;
   #db!: Db;
   #billing!: Billing;
-  readonly #restarting = new Set<"Postgres" | "Redis">();
+  /** By the number of the operation. */
+  readonly #kills = new Map<number, ProcessFault>();
+  readonly #restarts = { Postgres: Promise.resolve(), Redis: Promise.resolve() };
 
   constructor(options: ProcessSimulationOptions, dir: string) {
     this.#options = options;
     this.#dir = dir;
+    const random = this.#random(-3);
+    while (this.#kills.size < kills.length * killsOfEach) {
+      const kill = kills[this.#kills.size % kills.length];
+      const n = Math.floor(random() * options.operations);
+      if (kill && !this.#kills.has(n)) this.#kills.set(n, kill);
+    }
   }
 
   async open(): Promise<void> {
-    [this.#postgres, this.#redis] = await Promise.all([startPostgres({ dir: this.#dir }), testRedis()]);
+    [this.#postgres, this.#redis] = await Promise.all([
+      startPostgres({ dir: this.#dir, settings: quickPostgres }),
+      testRedis(),
+    ]);
     await migrate(this.#postgres.url);
     this.#db = connectDb(this.#postgres.url);
     await this.#db.$client.query(
@@ -143,14 +162,9 @@ class ProcessSimulation {
   async #operate(n: number): Promise<void> {
     const random = this.#random(n);
     const model = pick(this.#models, random);
-    let dice = random();
-    for (const fault of processFaults) {
-      dice -= shares[fault];
-      if (dice >= 0) continue;
-      if (await this.#act(fault, model, random, n)) this.#count(fault);
-      return;
-    }
-    await this.#charge(model, random, n);
+    const fault = this.#kills.get(n) ?? pickAct(random);
+    if (fault === undefined) await this.#charge(model, random, n);
+    else if (await this.#act(fault, model, random, n)) this.#count(fault);
   }
 
   #count(what: ProcessFault | "refused"): void {
@@ -222,23 +236,23 @@ class ProcessSimulation {
         return true;
       case "Postgres SIGKILL":
       case "Postgres stop":
-        return await this.#once("Postgres", async () => {
+        return await this.#restart("Postgres", async () => {
           await (fault === "Postgres stop" ? this.#postgres.stop() : this.#postgres.kill());
-          this.#postgres = await startPostgres({ dir: this.#dir, port: this.#postgres.port });
+          this.#postgres = await startPostgres({ dir: this.#dir, port: this.#postgres.port, settings: quickPostgres });
         });
       case "Redis SIGKILL":
       case "Redis stop":
-        return await this.#once("Redis", async () => {
+        return await this.#restart("Redis", async () => {
           if (fault === "Redis SIGKILL") await this.#redis.kill();
           await this.#redis.restart();
         });
     }
   }
 
-  async #once(what: "Postgres" | "Redis", restart: () => Promise<void>): Promise<boolean> {
-    if (this.#restarting.has(what)) return false;
-    this.#restarting.add(what);
-    await restart().finally(() => this.#restarting.delete(what));
+  /** One restart of a server after the other. */
+  async #restart(what: "Postgres" | "Redis", restart: () => Promise<void>): Promise<true> {
+    this.#restarts[what] = this.#restarts[what].then(restart);
+    await this.#restarts[what];
     return true;
   }
 
@@ -289,15 +303,12 @@ class ProcessSimulation {
       provider: "sim",
       model: "sim-1",
     };
-    await waitFor(
-      async () => {
-        const entries = await this.#billing.redis.xrange(stream, "-", "+");
-        if (!entries.some(([, flat]) => flat.includes(fields.deduction_id)))
-          await this.#billing.redis.xadd(stream, "*", ...Object.entries(fields).flat());
-        return true;
-      },
-      { timeoutMs: 60_000, what: "an older producer's entry", intervalMs: 50 },
-    );
+    const { redis } = this.#billing;
+    const send = () => redis.xadd(stream, "*", ...Object.entries(fields).flat());
+    const isThere = async () =>
+      (await redis.xrange(stream, "-", "+")).some(([, flat]) => flat.includes(fields.deduction_id));
+    const insist = { timeoutMs: 60_000, what: "an older producer's entry", intervalMs: 50 };
+    await send().catch(() => waitFor(async () => (await isThere()) || (await send()), insist));
     model.creditsNanos -= BigInt(micros) * 1_000n;
     model.rows += 1;
     return true;
@@ -355,6 +366,16 @@ class ProcessSimulation {
         : [`account ${account.ref.id}: ${String(store)} has ${String(found)}, the model ${String(expected)}`],
     );
   }
+}
+
+/** Undefined: a charge. */
+function pickAct(random: Random): Act | undefined {
+  let dice = random();
+  for (const act of Object.keys(shares) as Act[]) {
+    dice -= shares[act];
+    if (dice < 0) return act;
+  }
+  return undefined;
 }
 
 function pick<T>(list: readonly T[], random: Random): T {
