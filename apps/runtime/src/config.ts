@@ -70,6 +70,9 @@ const settings = z.object({
   DRAWDOWN_ADMIN_PASSWORD: z.string().min(8, "must have at least 8 characters").optional(),
   REQUEST_ID_TTL_MINUTES: whole(60, 1, 10_080),
   UPSTREAM_SILENCE_SECONDS: whole(300, 1, 3_600),
+  DRAIN_SECONDS: whole(60, 0, 3_600),
+  DRAIN_KILOBYTES: whole(16_384, 0, 1_000_000),
+  HOLD_POLICY: z.enum(["available", "worst_case"], "must be available or worst_case").default("available"),
   START_PATIENCE_SECONDS: whole(60, 0, 86_400),
   CONSUMER_NAME: z
     .string()
@@ -115,6 +118,10 @@ export type Config = Readonly<{
   requestTtlMs: number;
   /** The longest a provider may say nothing: before its answer's head, and between two pieces of it. */
   upstreamSilenceMs: number;
+  /** How long, and how many bytes, a provider is still read for a client that has left. */
+  drain: Readonly<{ ms: number; bytes: number }>;
+  /** When less is available than a call may cost: hold what is there if that covers its prompt and a short answer, or refuse. */
+  holdPolicy: "available" | "worst_case";
   /** How long a starting gateway or worker waits for a store that is away. */
   startPatienceMs: number;
   /** Undefined: the worker takes a name of its own. */
@@ -231,6 +238,8 @@ function freeze(data: z.infer<typeof settings>, stores: Stores, secrets: string[
     admin: email === undefined || password === undefined ? undefined : Object.freeze({ email, password }),
     requestTtlMs: data.REQUEST_ID_TTL_MINUTES * minuteMs,
     upstreamSilenceMs: data.UPSTREAM_SILENCE_SECONDS * 1_000,
+    drain: Object.freeze({ ms: data.DRAIN_SECONDS * 1_000, bytes: data.DRAIN_KILOBYTES * 1_024 }),
+    holdPolicy: data.HOLD_POLICY,
     startPatienceMs: data.START_PATIENCE_SECONDS * 1_000,
     consumerName: data.CONSUMER_NAME,
     consumer: Object.freeze({

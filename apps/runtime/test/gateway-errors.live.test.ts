@@ -94,11 +94,21 @@ describe("a refusal has the contract's shape, reaches no provider and moves no m
   });
 
   it("402 insufficient_balance: with balance, held and required, and the client told not to retry", async () => {
+    const lower = (by: string) =>
+      stage.db.$client.query("UPDATE data.account_balance SET balance = balance - $2 WHERE id = $1", [
+        stage.user1.account_balance_id,
+        by,
+      ]);
+    const rich = (await balanceOf(stage, stage.user1)).balance;
+    await lower("999.99");
+    await expect.poll(async () => (await balanceOf(stage, stage.user1)).balance).not.toBe(rich);
     const { response, error } = await expectRefused(
-      () => post(chatUrl(), stage.user1.api_key, { ...ask, model: "o1-pro", max_tokens: 100_000_000 }),
+      () => post(chatUrl(), stage.user1.api_key, { ...ask, model: "o1-pro" }),
       { status: 402, code: "insufficient_balance" },
     );
     const balance = (await balanceOf(stage, stage.user1)).balance;
+    await lower("-999.99");
+    await expect.poll(async () => (await balanceOf(stage, stage.user1)).balance).toBe(rich);
     expect(error).toMatchObject({ balance, held: "0.000000000", required: expect.stringMatching(/^\d+\.\d{9}$/) });
     expect(Number(error.required)).toBeGreaterThan(Number(balance));
     expect(response.headers.get("x-should-retry")).toBe("false");

@@ -83,7 +83,14 @@ export {
 } from "./operations.ts";
 export { type EntryFilters, listPending, type PendingEntry, type PendingFilters } from "./pending.ts";
 export { type Cost, costOf, type Explanation, type Price, type PriceModel, type RateKind } from "./price.ts";
-export { DEFAULT_MAX_OUTPUT_TOKENS, type UpperEstimate, upperEstimate } from "./price-estimate.ts";
+export {
+  type Bound,
+  boundInput,
+  DEFAULT_MAX_OUTPUT_TOKENS,
+  mostCost,
+  type UpperEstimate,
+  upperEstimate,
+} from "./price-estimate.ts";
 export { importPrices, type PriceImport } from "./price-import.ts";
 export {
   buildPriceList,

@@ -22,9 +22,15 @@ const MAX_TOKENS = 2 ** 53;
 
 export type UpperEstimate = { inputTokens: number; outputTokens: number; costNanos: bigint };
 
+/** What of a request its cost depends on. `media`: pictures or sound go in or come out. */
+export type Bound = { inputTokens: number; outputTokens: number; media: boolean; keptForAnHour: boolean };
+
 type Fields = Readonly<Record<string, unknown>>;
 type Medium = "text" | "image" | "audio";
 type Counted = { tokens: number; media: boolean; keptForAnHour: boolean };
+type CountText = (text: string) => number;
+
+const byBytes: CountText = (text) => Buffer.byteLength(text);
 
 /**
  * `body` is a request as parsed from JSON: OpenAI chat, responses or embeddings, Anthropic messages. Its limit on output is read from
@@ -37,22 +43,42 @@ export function upperEstimate(
   defaultMaxOutputTokens = DEFAULT_MAX_OUTPUT_TOKENS,
 ): UpperEstimate {
   const fields: Fields = isFields(body) ? body : {};
-  const counted = countInput(fields);
-  const modalities = Array.isArray(fields.modalities) ? fields.modalities : [];
-  const media = counted.media || modalities.some((modality) => modality !== "text");
   const limits = [fields.max_completion_tokens, fields.max_tokens, fields.max_output_tokens].filter(isWholeNumber);
   const answers = isWholeNumber(fields.n) ? Math.max(1, fields.n) : 1;
-  const outputTokens = Math.min(
-    MAX_TOKENS,
-    (limits.length > 0 ? Math.max(...limits) : defaultMaxOutputTokens) * answers,
-  );
-  const inputTokens = Math.min(MAX_TOKENS, counted.tokens);
-  const picos = mostPicos(price, { inputTokens, outputTokens, media, keptForAnHour: counted.keptForAnHour });
-  const nanos = roundPicosToNanos(picos);
-  return { inputTokens, outputTokens, costNanos: nanos > MAX_AMOUNT_NANOS ? MAX_AMOUNT_NANOS : nanos };
+  const bound = {
+    ...boundInput(body),
+    outputTokens: (limits.length > 0 ? Math.max(...limits) : defaultMaxOutputTokens) * answers,
+  };
+  return {
+    inputTokens: bound.inputTokens,
+    outputTokens: Math.min(MAX_TOKENS, bound.outputTokens),
+    costNanos: mostCost(price, bound),
+  };
 }
 
-type Bound = { inputTokens: number; outputTokens: number; media: boolean; keptForAnHour: boolean };
+/** The most that a request can take in. `countText` counts a piece of text; without it a token per byte. Never throws. */
+export function boundInput(body: unknown, countText: CountText = byBytes): Omit<Bound, "outputTokens"> {
+  const fields: Fields = isFields(body) ? body : {};
+  const counted = countInput(fields, countText);
+  const modalities = Array.isArray(fields.modalities) ? fields.modalities : [];
+  return {
+    inputTokens: Math.min(MAX_TOKENS, counted.tokens),
+    media: counted.media || modalities.some((modality) => modality !== "text"),
+    keptForAnHour: counted.keptForAnHour,
+  };
+}
+
+/** The cost of so many tokens, each at the dearest rate that it can have. At most 999,999,999.999999999 units. */
+export function mostCost(price: Price, bound: Bound): bigint {
+  const nanos = roundPicosToNanos(
+    mostPicos(price, {
+      ...bound,
+      inputTokens: Math.min(MAX_TOKENS, bound.inputTokens),
+      outputTokens: Math.min(MAX_TOKENS, bound.outputTokens),
+    }),
+  );
+  return nanos > MAX_AMOUNT_NANOS ? MAX_AMOUNT_NANOS : nanos;
+}
 
 /** Every token at the dearest rate that it can have, in the dearest tier that so much input can reach. */
 function mostPicos(price: Price, bound: Bound): bigint {
@@ -82,12 +108,12 @@ function mostPicos(price: Price, bound: Bound): bigint {
 }
 
 /** Walks with a stack of its own: a body may be nested deeper than the call stack. */
-function countInput(body: Fields): Counted {
+function countInput(body: Fields, countPiece: CountText): Counted {
   const counted: Counted = { tokens: TOKENS_ADDED, media: false, keptForAnHour: false };
   const stack: { value: unknown; medium: Medium }[] = [{ value: body, medium: "text" }];
   for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
     const { value, medium } = next;
-    if (typeof value === "string") countText(counted, value, medium);
+    if (typeof value === "string") takeText(counted, value, medium, countPiece);
     else if (Array.isArray(value)) for (const item of value) stack.push({ value: item, medium });
     else if (isFields(value)) {
       const inside = mediumOf(value) ?? medium;
@@ -95,7 +121,7 @@ function countInput(body: Fields): Counted {
       if (inside === "image" && medium !== "image") counted.tokens += TOKENS_PER_IMAGE;
       if (value.ttl === "1h") counted.keptForAnHour = true;
       for (const [name, field] of Object.entries(value)) {
-        counted.tokens += Buffer.byteLength(name);
+        counted.tokens += countPiece(name);
         stack.push({ value: field, medium: inside });
       }
     } else counted.tokens += String(value).length;
@@ -103,11 +129,11 @@ function countInput(body: Fields): Counted {
   return counted;
 }
 
-function countText(counted: Counted, text: string, medium: Medium): void {
+function takeText(counted: Counted, text: string, medium: Medium, countPiece: CountText): void {
   if (medium === "image") return;
   if (medium === "audio") counted.tokens += Math.ceil(text.length / CHARACTERS_PER_AUDIO_TOKEN);
   else if (text.startsWith("data:image/")) counted.tokens += TOKENS_PER_IMAGE;
-  else counted.tokens += Buffer.byteLength(text);
+  else counted.tokens += countPiece(text);
 }
 
 /** A part of a message that is a picture or sound, in any of the three dialects. */

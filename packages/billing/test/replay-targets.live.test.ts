@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { LIVE_MS } from "../src/claim.ts";
 import {
   decodeEntry,
   decodeRaw,
@@ -11,7 +12,6 @@ import {
   shardOf,
   startReplay,
 } from "../src/index.ts";
-import { LIVE_MS } from "../src/claim.ts";
 import { takeOver } from "../src/pending.ts";
 import { settle } from "../src/settle.ts";
 import {

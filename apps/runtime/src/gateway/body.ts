@@ -42,6 +42,20 @@ function parseJson(bytes: Buffer): unknown {
   }
 }
 
+/** Two keys or two request ids in one request could mean one thing here and another to whoever wrote the log. */
+const onlyOnce = new Set(["authorization", "x-api-key", "idempotency-key", "content-type", "anthropic-version"]);
+
+/** Throws `invalid_request` when a header that decides who pays or what is a repeat stands twice. */
+export function refuseDoubledHeaders(request: FastifyRequest): void {
+  const seen = new Set<string>();
+  for (const [index, text] of request.raw.rawHeaders.entries()) {
+    const name = text.toLowerCase();
+    if (index % 2 === 1 || !onlyOnce.has(name)) continue;
+    if (seen.has(name)) throw new GatewayError("invalid_request", `The header ${name} stands twice.`);
+    seen.add(name);
+  }
+}
+
 /** `Idempotency-Key` and `request_id` are the same thing; two that differ would make it unclear what is a repeat. */
 export function requestIdOf(request: FastifyRequest, fromBody: string | undefined): { id: string; given: boolean } {
   const header = request.headers["idempotency-key"];

@@ -3,11 +3,12 @@ import { setTimeout as wait } from "node:timers/promises";
 import {
   type Billing,
   BillingError,
-  type ChargeOutcome,
   type ChargeRequest,
+  captureHold,
   charge,
   type Deduction,
   formatUnits,
+  type HoldRef,
 } from "@drawdown/billing";
 import { GatewayError, refusalError } from "./errors.ts";
 import type { GatewayMetrics } from "./metrics.ts";
@@ -19,7 +20,7 @@ const longestPauseMs = 2_000;
 
 /** Charges once. Throws a `GatewayError` for every outcome that moves no money, a `BillingError` when a store failed. */
 export async function chargeOnce(billing: Billing, metrics: GatewayMetrics, request: ChargeRequest): Promise<Charged> {
-  const outcome = await measured(billing, metrics, request);
+  const outcome = await measured(metrics, request, () => charge(billing, request));
   switch (outcome.outcome) {
     case "charged":
     case "repeated":
@@ -38,19 +39,35 @@ export async function chargeOnce(billing: Billing, metrics: GatewayMetrics, requ
 export type Patience = { giveUpMs: number; cut: AbortSignal };
 
 /**
- * Charges what was delivered: a store that is away is asked again with the same request id for as long as `patience` says. Throws what
- * `chargeOnce` throws, at once when asking again cannot help.
+ * Draws what a hold was opened for. A hold that is unknown, because Redis lost it, is charged by its request id instead. Throws as
+ * `chargeOnce`.
  */
-export async function chargeDelivered(
+export async function captureOnce(
   billing: Billing,
   metrics: GatewayMetrics,
+  hold: HoldRef,
   request: ChargeRequest,
-  patience: Patience,
 ): Promise<Charged> {
+  const outcome = await measured(metrics, request, () => captureHold(billing, hold, request));
+  switch (outcome.outcome) {
+    case "charged":
+    case "repeated":
+      return outcome;
+    case "conflict":
+      throw conflict(request.requestId);
+    case "closed":
+    case "unknown_hold":
+    case "unknown_account":
+      return await chargeOnce(billing, metrics, { ...request, delivered: true });
+  }
+}
+
+/** Draws what was delivered: a store that is away is asked again for as long as `patience` says. Throws at once when that cannot help. */
+export async function untilOnRecord(patience: Patience, draw: () => Promise<Charged>): Promise<Charged> {
   const giveUpAtMs = performance.now() + patience.giveUpMs;
   for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
     try {
-      return await chargeOnce(billing, metrics, { ...request, delivered: true });
+      return await draw();
     } catch (error) {
       const hopeless = !(error instanceof BillingError) || !error.retryable;
       if (hopeless || patience.cut.aborted || performance.now() + pauseMs > giveUpAtMs) throw error;
@@ -74,11 +91,15 @@ export function chargeHeaders(charged: Charged): Record<string, string> {
   };
 }
 
-async function measured(billing: Billing, metrics: GatewayMetrics, request: ChargeRequest): Promise<ChargeOutcome> {
+async function measured<T extends { outcome: string }>(
+  metrics: GatewayMetrics,
+  request: ChargeRequest,
+  draw: () => Promise<T>,
+): Promise<T> {
   const end = metrics.chargeSeconds.startTimer();
   let label = "failed";
   try {
-    const outcome = await charge(billing, request);
+    const outcome = await draw();
     label = outcome.outcome;
     return outcome;
   } finally {

@@ -53,6 +53,8 @@ async function startGateway(config: Config, port: number, log: Logger, stopping:
     log,
     stopping,
     cut: cut.signal,
+    holdPolicy: config.holdPolicy,
+    drain: config.drain,
   });
   const applying = applyCredits({ billing, databaseUrl: config.databaseUrl, signal: closing.signal, onError });
   const standingIn = standIn({ billing, config, signal: closing.signal, onError });

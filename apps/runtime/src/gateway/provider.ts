@@ -5,6 +5,7 @@ import { Agent, type Dispatcher, request } from "undici";
 import { providerKey } from "../config.ts";
 import { GatewayError } from "./errors.ts";
 import type { GatewayMetrics } from "./metrics.ts";
+import type { Surface } from "./surfaces/surface.ts";
 
 export type Provider = typeof schema.provider.$inferSelect;
 export type ProviderAnswer = Dispatcher.ResponseData;
@@ -32,8 +33,7 @@ export type ProviderCall = {
   agent: Dispatcher;
   metrics: GatewayMetrics;
   provider: Provider;
-  /** Below the version, e.g. `/chat/completions`. */
-  path: string;
+  surface: Surface;
   headers: Record<string, string | string[] | undefined>;
   body: Buffer;
   signal: AbortSignal;
@@ -43,10 +43,10 @@ export type ProviderCall = {
 export async function callProvider(call: ProviderCall): Promise<ProviderAnswer> {
   const end = call.metrics.upstreamSeconds.startTimer({ provider: call.provider.name });
   try {
-    return await request(providerUrl(call.provider.baseUrl, call.path), {
+    return await request(providerUrl(call.provider.baseUrl, call.surface.path), {
       method: "POST",
       dispatcher: call.agent,
-      headers: { ...clientHeaders(call.headers), "content-type": "application/json", ...keyHeaders(call.provider) },
+      headers: { ...clientHeaders(call), "content-type": "application/json", ...keyHeaders(call) },
       body: call.body,
       signal: call.signal,
     });
@@ -106,10 +106,10 @@ function unanswered(call: ProviderCall, error: unknown): GatewayError {
   return upstreamError("The provider gave no whole answer. Nothing was charged.", error);
 }
 
-function clientHeaders(headers: ProviderCall["headers"]): Record<string, string> {
-  const kept: Record<string, string> = {};
+function clientHeaders(call: ProviderCall): Record<string, string> {
+  const kept: Record<string, string> = { ...call.surface.defaultHeaders };
   for (const name of passedOn) {
-    const value = headers[name];
+    const value = call.headers[name];
     if (typeof value === "string") kept[name] = value;
   }
   return kept;
@@ -119,7 +119,7 @@ function keyOf(provider: Provider): string | undefined {
   return provider.apiKeyEnv === null ? undefined : providerKey(provider.apiKeyEnv);
 }
 
-function keyHeaders(provider: Provider): Record<string, string> {
-  const key = keyOf(provider);
-  return key === undefined ? {} : { authorization: `Bearer ${key}` };
+function keyHeaders(call: ProviderCall): Record<string, string> {
+  const key = keyOf(call.provider);
+  return key === undefined ? {} : call.surface.keyHeaders(key);
 }

@@ -12,13 +12,19 @@ import { type InFlight, trackInFlight } from "../in-flight.ts";
 import type { Logger } from "../log.ts";
 import { headerValue, plainText } from "./body.ts";
 import { postCharge } from "./charges.ts";
-import { type ChatDependencies, chat } from "./chat.ts";
 import { errorReply, GatewayError } from "./errors.ts";
+import type { HoldPolicy } from "./held.ts";
+import { HoldSizes } from "./hold-size.ts";
 import { deleteHold, postCapture, postHold } from "./holds.ts";
 import { authenticate, type Caller } from "./keys.ts";
 import type { Memory } from "./memory.ts";
 import type { GatewayMetrics } from "./metrics.ts";
 import type { Prices } from "./prices.ts";
+import { type ProxyDependencies, proxy } from "./proxy.ts";
+import { chat } from "./surfaces/chat.ts";
+import { embeddings } from "./surfaces/embeddings.ts";
+import { messages } from "./surfaces/messages.ts";
+import { responses } from "./surfaces/responses.ts";
 
 /** The longest body that is read, in bytes: room for images, far from what would stop the process. */
 const bodyLimitBytes = 16 * 1024 * 1024;
@@ -36,6 +42,8 @@ export type GatewayDependencies = {
   /** Aborts when the process is to stop: not ready any more, while what is in flight is finished. */
   stopping: AbortSignal;
   cut: AbortSignal;
+  holdPolicy: HoldPolicy;
+  drain: ProxyDependencies["drain"];
 };
 
 /** `work` goes on without a response: a stop waits for it too. */
@@ -62,7 +70,7 @@ export function gatewayServer(deps: GatewayDependencies): Gateway {
   });
   const inFlight = trackInFlight(app);
   const work = new Set<Promise<unknown>>();
-  const chatDeps: ChatDependencies = { ...deps, underway: new Set(), work };
+  const proxyDeps: ProxyDependencies = { ...deps, sizes: new HoldSizes(), work };
 
   app.decorateRequest("caller", undefined);
   app.removeAllContentTypeParsers();
@@ -79,7 +87,10 @@ export function gatewayServer(deps: GatewayDependencies): Gateway {
     routes.addHook("onRequest", async (request) => {
       request.caller = await authenticate(deps.keys, request.headers, new Date());
     });
-    routes.post("/v1/chat/completions", (request, reply) => chat(chatDeps, callerOf(request), request, reply));
+    for (const surface of [chat, responses, messages, embeddings])
+      routes.post(`/v1${surface.path}`, (request, reply) =>
+        proxy(proxyDeps, surface, callerOf(request), request, reply),
+      );
     routes.post("/v1/charges", (request, reply) => postCharge(deps, callerOf(request), request, reply));
     routes.post("/v1/holds", (request, reply) => postHold(deps, callerOf(request), request, reply));
     routes.post("/v1/holds/:id/capture", (request, reply) => postCapture(deps, callerOf(request), request, reply));

@@ -1,23 +1,18 @@
 /**
  * A streamed answer on its way to the client: events go on byte for byte as they come, and are read beside for what billing needs. The
  * usage event that we asked for and the client did not is left out, and the end mark waits until the charge is on record, so that a
- * client that saw the end finds its balance drawn down.
+ * client that saw the end finds its balance drawn down. When the client leaves, reading goes on for a while: only the provider knows what
+ * the call used, and it says so at the end.
  */
 import { once } from "node:events";
 import type { ServerResponse } from "node:http";
 import { dataOf, EventCutter } from "./events.ts";
+import { type EventKind, emptyReading, type Fields, isFields, type Reading } from "./surfaces/surface.ts";
 
-export type StreamReading = {
-  /** How the provider ended: with its end mark or a finish reason, or broken off. */
-  ended: boolean;
-  /** The `usage` object, when one came. */
-  usage: unknown;
-  /** Of the answer's text, as far as it came: for counting when usage did not come. */
-  textLength: number;
-  textChunks: number;
+export type StreamReading = Reading & {
   /** Events that wait for the charge. */
   held: Buffer[];
-  /** Nothing was sent to the client yet. */
+  /** Nothing was sent to the client. */
   empty: boolean;
 };
 
@@ -26,35 +21,40 @@ export type StreamPassing = {
   response: ServerResponse;
   /** Called once, before the first byte. */
   writeHead: () => void;
+  readEvent: (reading: Reading, event: Fields) => EventKind;
   hideUsage: boolean;
+  /** How many bytes are still read for a client that has left. */
+  drainBytes: number;
 };
 
-/** Passes events on until the provider ends or breaks off, or the client leaves. Never throws for those; they are in the reading. */
+/** A client that takes nothing for so long has left, whatever its connection says. */
+const stalledMs = 60_000;
+
+/** Passes events on until the provider ends or breaks off. Never throws for that, nor for a client that leaves; it is in the reading. */
 export async function passStream(passing: StreamPassing): Promise<StreamReading> {
-  const reading: StreamReading = {
-    ended: false,
-    usage: undefined,
-    textLength: 0,
-    textChunks: 0,
-    held: [],
-    empty: true,
-  };
+  const { response } = passing;
+  const reading: StreamReading = { ...emptyReading(), held: [], empty: true };
   const cutter = new EventCutter();
+  let drained = 0;
   const pass = async (event: Buffer): Promise<void> => {
-    const kind = readEvent(reading, event);
+    const kind = readEvent(passing, reading, event);
     if (kind === "end" || reading.held.length > 0) reading.held.push(event);
     else if (kind !== "usage" || !passing.hideUsage) {
-      if (reading.empty) passing.writeHead();
+      if (reading.empty && !response.destroyed) passing.writeHead();
       reading.empty = false;
-      await write(passing.response, event);
+      await write(response, event);
     }
   };
   try {
-    for await (const chunk of passing.body) for (const event of cutter.push(chunk)) await pass(event);
+    for await (const chunk of passing.body) {
+      for (const event of cutter.push(chunk)) await pass(event);
+      if (response.destroyed) drained += chunk.length;
+      if (drained > passing.drainBytes) return reading;
+    }
     const rest = cutter.rest();
     if (rest.length > 0) await pass(rest);
   } catch {
-    // The provider broke off, or the client left and the call was aborted. `ended` says whether all had come before.
+    // The provider broke off, or the call was cut. `ended` says whether all had come before.
   }
   return reading;
 }
@@ -63,53 +63,31 @@ export async function passStream(passing: StreamPassing): Promise<StreamReading>
 export async function write(response: ServerResponse, bytes: Buffer): Promise<void> {
   if (response.destroyed || response.writableEnded) return;
   if (response.write(bytes)) return;
-  const gone = new AbortController();
-  const left = () => gone.abort();
+  const over = new AbortController();
+  const left = () => over.abort();
+  const stalled = setTimeout(() => response.destroy(), stalledMs);
   response.once("close", left);
-  await once(response, "drain", { signal: gone.signal }).catch(() => undefined);
+  await once(response, "drain", { signal: over.signal }).catch(() => undefined);
   response.off("close", left);
+  clearTimeout(stalled);
 }
 
-type Chunk = {
-  choices?: { delta?: Record<string, unknown>; finish_reason?: unknown }[];
-  usage?: unknown;
-  error?: unknown;
-};
-
-function readEvent(reading: StreamReading, event: Buffer): "end" | "usage" | "other" {
+function readEvent(passing: StreamPassing, reading: Reading, event: Buffer): EventKind {
   const data = dataOf(event);
   if (data === undefined) return "other";
   if (data === "[DONE]") {
     reading.ended = true;
     return "end";
   }
-  const chunk = parse(data);
-  if (chunk === undefined) return "other";
-  const choices = Array.isArray(chunk.choices) ? chunk.choices : [];
-  for (const choice of choices) {
-    const length = textLength(choice?.delta);
-    reading.textLength += length;
-    if (length > 0) reading.textChunks += 1;
-    if (choice?.finish_reason != null) reading.ended = true;
-  }
-  if (chunk.usage === undefined || chunk.usage === null) return "other";
-  reading.usage = chunk.usage;
-  // Providers that put usage beside the last text are passed on whole.
-  return choices.length === 0 ? "usage" : "other";
+  const fields = parse(data);
+  return fields === undefined ? "other" : passing.readEvent(reading, fields);
 }
 
-function parse(data: string): Chunk | undefined {
+function parse(data: string): Fields | undefined {
   try {
     const value: unknown = JSON.parse(data);
-    return typeof value === "object" && value !== null ? value : undefined;
+    return isFields(value) ? value : undefined;
   } catch {
     return undefined;
   }
-}
-
-/** All text of a delta, tool calls and reasoning included: what a provider counts as output. */
-function textLength(value: unknown, field = ""): number {
-  if (typeof value === "string") return ["role", "id", "type"].includes(field) ? 0 : value.length;
-  if (typeof value !== "object" || value === null) return 0;
-  return Object.entries(value).reduce((sum, [name, part]) => sum + textLength(part, name), 0);
 }

@@ -1,0 +1,142 @@
+/**
+ * The hold of one proxied call, from before the provider is reached until its cost is known: kept open while the call lasts, captured with
+ * what was used, released when nothing was given. A gateway that dies leaves a hold that expires within 30 s.
+ */
+import {
+  type Billing,
+  BillingError,
+  type ChargeRequest,
+  extendHold,
+  findRequest,
+  type HoldOutcome,
+  type HoldRef,
+  openHold,
+  voidHold,
+} from "@drawdown/billing";
+import type { PricedCall } from "./bill.ts";
+import { type Charged, captureOnce, chargeHeaders, type Patience, untilOnRecord } from "./charge.ts";
+import { GatewayError, refusalError } from "./errors.ts";
+import type { HoldSize } from "./hold-size.ts";
+import type { GatewayMetrics } from "./metrics.ts";
+
+const lifeMs = 30_000;
+const extendEveryMs = 10_000;
+
+/** What is done when an account cannot cover the wanted hold, but the least: hold what is there, or refuse. */
+export type HoldPolicy = "available" | "worst_case";
+
+export type HoldDependencies = { billing: Billing; metrics: GatewayMetrics; holdPolicy: HoldPolicy };
+
+/** Another hold may be opened between the refusal and the second try. */
+const tries = 3;
+
+/** Sets the wanted amount aside, or as the policy says. Throws a `GatewayError` for every refusal, a `BillingError` when a store failed. */
+export async function hold(deps: HoldDependencies, call: PricedCall, size: HoldSize): Promise<Held> {
+  let amountNanos = size.wantedNanos;
+  for (let attempt = 1; ; attempt += 1) {
+    const outcome = await openOnce(deps.billing, call, amountNanos);
+    const label = outcome.outcome === "held" && amountNanos < size.wantedNanos ? "held_less" : outcome.outcome;
+    if (outcome.outcome !== "refused") deps.metrics.holds.inc({ outcome: label });
+    switch (outcome.outcome) {
+      case "held":
+        return new Held(deps, call, outcome);
+      case "repeated":
+        throw again();
+      case "conflict":
+        throw again(await headersOfFirst(deps.billing, call));
+      case "answered":
+        throw again(chargeHeaders({ ...outcome, outcome: "repeated" }));
+      case "unknown_account":
+        // The key named an account a moment ago: it was removed since, and the key with it.
+        throw new GatewayError("invalid_api_key", "The API key is not valid.");
+      case "refused": {
+        const enough = deps.holdPolicy === "available" && outcome.availableNanos >= size.leastNanos;
+        if (outcome.reason === "insufficient_balance" && enough && attempt < tries) {
+          amountNanos = outcome.availableNanos;
+          continue;
+        }
+        deps.metrics.holds.inc({ outcome: label });
+        throw refusalError({ ...outcome, requiredNanos: enough ? outcome.requiredNanos : leastOf(deps, size) });
+      }
+    }
+  }
+}
+
+function leastOf(deps: HoldDependencies, size: HoldSize): bigint {
+  return deps.holdPolicy === "available" ? size.leastNanos : size.wantedNanos;
+}
+
+async function openOnce(billing: Billing, call: PricedCall, amountNanos: bigint): Promise<HoldOutcome> {
+  return await openHold(billing, {
+    account: call.caller.account,
+    virtualKey: call.caller.virtualKey,
+    requestId: call.requestId,
+    digest: call.body.digest,
+    amountNanos,
+    ttlMs: lifeMs,
+    provider: call.resolved.provider,
+    model: call.model,
+  });
+}
+
+/** Another body under a known request id: what the first one was charged, when it was. */
+async function headersOfFirst(billing: Billing, call: PricedCall): Promise<Record<string, string>> {
+  const first = await findRequest(billing, call.caller.account, call.requestId);
+  return first === undefined || "holdId" in first ? {} : chargeHeaders({ outcome: "repeated", ...first });
+}
+
+/** A request id that was answered, or is being answered, never goes to a provider again, whatever its body. */
+function again(headers: Record<string, string> = {}): GatewayError {
+  const message = "This request id was used already. It is not sent to the provider again.";
+  return new GatewayError("idempotency_conflict", message, { headers });
+}
+
+export class Held {
+  /** The `deduction_id` of what is charged in the end. */
+  readonly holdId: string;
+  readonly #deps: HoldDependencies;
+  readonly #ref: HoldRef & { request: NonNullable<HoldRef["request"]> };
+  readonly #amountNanos: bigint;
+  readonly #extending: NodeJS.Timeout;
+
+  constructor(deps: HoldDependencies, call: PricedCall, held: { holdId: string; amountNanos: bigint }) {
+    this.#deps = deps;
+    this.holdId = held.holdId;
+    this.#amountNanos = held.amountNanos;
+    const request = { requestId: call.requestId, digest: call.body.digest };
+    this.#ref = { account: call.caller.account, holdId: held.holdId, request };
+    this.#extending = setInterval(() => void this.#extend(), extendEveryMs);
+    this.#extending.unref();
+  }
+
+  /**
+   * Draws what was used, asking a store that is away again for as long as `patience` says. A hold that Redis lost is charged by its
+   * request id. Throws what `captureOnce` throws.
+   */
+  async capture(charge: ChargeRequest, patience: Patience): Promise<Charged> {
+    const { billing, metrics } = this.#deps;
+    try {
+      const charged = await untilOnRecord(patience, () => captureOnce(billing, metrics, this.#ref, charge));
+      if (charge.costNanos > 0n)
+        metrics.holdRatio.observe(Number((this.#amountNanos * 1_000n) / charge.costNanos) / 1_000);
+      return charged;
+    } finally {
+      clearInterval(this.#extending);
+    }
+  }
+
+  /** Gives all of it back: nothing was given. Never rejects: what cannot be released now expires by itself. */
+  async void(): Promise<void> {
+    clearInterval(this.#extending);
+    await voidHold(this.#deps.billing, this.#ref).catch(leftToExpire);
+  }
+
+  /** A hold that is over (its gateway was stopped for longer than it lives) stays over: its capture still records. */
+  async #extend(): Promise<void> {
+    await extendHold(this.#deps.billing, this.#ref, lifeMs).catch(leftToExpire);
+  }
+}
+
+function leftToExpire(error: unknown): void {
+  if (!(error instanceof BillingError)) throw error;
+}

@@ -1,0 +1,133 @@
+import type { Price, RateKind } from "@drawdown/billing";
+import { describe, expect, it } from "vitest";
+import type { PricedCall } from "../src/gateway/bill.ts";
+import { countText } from "../src/gateway/count.ts";
+import { HoldSizes } from "../src/gateway/hold-size.ts";
+import { chat } from "../src/gateway/surfaces/chat.ts";
+import { embeddings } from "../src/gateway/surfaces/embeddings.ts";
+import { messages } from "../src/gateway/surfaces/messages.ts";
+import type { Surface } from "../src/gateway/surfaces/surface.ts";
+
+/** One nano for a token in, a million for one out: a cost can be read as its counts. */
+const rates: Partial<Record<RateKind, bigint>> = { input: 1_000n, output: 1_000_000_000n };
+
+function call(surface: Surface, provider: string, fields: { model: string; [field: string]: unknown }): PricedCall {
+  const price: Price = {
+    id: 1n,
+    provider,
+    model: fields.model,
+    customerTypeId: null,
+    currency: "USD",
+    priceModel: "per_input_output",
+    rates,
+    tiers: [],
+    validFrom: new Date(0),
+    source: "test",
+  };
+  return {
+    surface,
+    caller: {
+      virtualKey: "vk",
+      account: { id: "a", ownerId: "o", type: "user", currency: "USD" },
+      customerTypeId: null,
+      customerTypeMismatch: false,
+    } as PricedCall["caller"],
+    body: { bytes: Buffer.alloc(0), json: fields, digest: "d" },
+    requestId: "r",
+    resolved: { provider, price } as PricedCall["resolved"],
+    model: fields.model,
+  };
+}
+
+const ask = (content: string, more: object = {}) => ({ messages: [{ role: "user", content }], ...more });
+const output = (nanos: bigint) => Number(nanos / 1_000_000n);
+const input = (nanos: bigint) => Number(nanos % 1_000_000n);
+
+async function wanted(surface: Surface, provider: string, fields: { model: string; [field: string]: unknown }) {
+  return (await new HoldSizes().size(call(surface, provider, fields))).wantedNanos;
+}
+
+describe("a hold is as large as the call can be", () => {
+  it("the output: the request's limit, else the model's own, else 4,096 tokens, for each answer", async () => {
+    expect(output(await wanted(chat, "openai", { model: "gpt-4o", ...ask("hi", { max_tokens: 100 }) }))).toBe(100);
+    expect(output(await wanted(chat, "openai", { model: "gpt-4o", ...ask("hi", { max_tokens: 1e9 }) }))).toBe(16_384);
+    expect(output(await wanted(chat, "openai", { model: "gpt-4o", ...ask("hi") }))).toBe(16_384);
+    expect(output(await wanted(chat, "openai", { model: "gpt-4o", ...ask("hi", { max_tokens: 100, n: 3 }) }))).toBe(
+      300,
+    );
+    expect(output(await wanted(chat, "mistral", { model: "mistral-large-latest", ...ask("hi") }))).toBe(4_096);
+    expect(output(await wanted(embeddings, "openai", { model: "text-embedding-3-small", input: "hi" }))).toBe(0);
+  });
+
+  it("the prompt: by the tokenizer where it is the model's, else a token per byte", async () => {
+    const text = "every balance tells a story. ".repeat(20);
+    const tokens = await countText(text, 1);
+    expect(tokens).toBeLessThan(text.length / 4);
+    const counted = await wanted(chat, "openai", { model: "gpt-4o", ...ask(text, { max_tokens: 1 }) });
+    expect(Number(counted)).toBeGreaterThan(tokens);
+    const bytes = await wanted(messages, "anthropic", { model: "claude-sonnet-4-6", ...ask(text, { max_tokens: 1 }) });
+    expect(Number(bytes - counted)).toBeGreaterThan(text.length - tokens - 50);
+  });
+
+  it("the least: the prompt and a short answer, never more than is wanted", async () => {
+    const size = await new HoldSizes().size(call(chat, "openai", { model: "gpt-4o", ...ask("hi") }));
+    expect(output(size.leastNanos)).toBe(512);
+    const short = await new HoldSizes().size(
+      call(chat, "openai", { model: "gpt-4o", ...ask("hi", { max_tokens: 9 }) }),
+    );
+    expect(short.leastNanos).toBe(short.wantedNanos);
+    expect(input(size.leastNanos)).toBe(input(size.wantedNanos));
+  });
+});
+
+describe("what a key's calls of a model came to caps the next ones", () => {
+  it("from the sixteenth on, with half as much again, never below the floor, for that key and model alone", () => {
+    const sizes = new HoldSizes();
+    for (let n = 1; n < 16; n += 1) sizes.learn("vk", "gpt-4o", 1_000);
+    expect(sizes.expected("vk", "gpt-4o")).toBeUndefined();
+    sizes.learn("vk", "gpt-4o", 1_000);
+    expect(sizes.expected("vk", "gpt-4o")).toBe(1_500);
+    expect(sizes.expected("other", "gpt-4o")).toBeUndefined();
+    expect(sizes.expected("vk", "o3")).toBeUndefined();
+    for (let n = 0; n < 64; n += 1) sizes.learn("vk", "gpt-4o", 1);
+    expect(sizes.expected("vk", "gpt-4o")).toBe(512);
+  });
+
+  it("one long answer in a hundred does not, six do", () => {
+    const sizes = new HoldSizes();
+    for (let n = 0; n < 64; n += 1) sizes.learn("vk", "m", n === 7 ? 100_000 : 1_000);
+    expect(sizes.expected("vk", "m")).toBe(1_500);
+    for (let n = 0; n < 64; n += 1) sizes.learn("vk", "m", n % 10 === 0 ? 100_000 : 1_000);
+    expect(sizes.expected("vk", "m")).toBe(150_000);
+  });
+
+  it("never above what the request allows", async () => {
+    const sizes = new HoldSizes();
+    for (let n = 0; n < 64; n += 1) sizes.learn("vk", "gpt-4o", 5_000);
+    const of = async (max_tokens: number) =>
+      output((await sizes.size(call(chat, "openai", { model: "gpt-4o", ...ask("hi", { max_tokens }) }))).wantedNanos);
+    expect([await of(100), await of(16_000)]).toEqual([100, 7_500]);
+  });
+});
+
+describe("counting text", () => {
+  it("never stops the others for long, whatever the text", async () => {
+    for (const text of ["a".repeat(70_000), "测试".repeat(35_000), "=".repeat(70_000), " ".repeat(70_000)]) {
+      let turns = 0;
+      const counting = countText(text, 1);
+      const timer = setInterval(() => (turns += 1), 0);
+      const startedAt = performance.now();
+      expect(await counting).toBeLessThanOrEqual(Buffer.byteLength(text));
+      clearInterval(timer);
+      expect(performance.now() - startedAt).toBeLessThan(5_000);
+      expect(turns).toBeGreaterThanOrEqual(1);
+    }
+  });
+
+  it("beyond a million characters is by bytes, and special words are text", async () => {
+    expect(await countText(" ".repeat(1024 * 1024) + "x".repeat(100), 1)).toBe(
+      (await countText(" ".repeat(1024 * 1024), 1)) + 100,
+    );
+    expect(await countText("<|endoftext|>", 1)).toBeGreaterThan(1);
+  });
+});
