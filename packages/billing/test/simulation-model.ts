@@ -120,7 +120,9 @@ export async function compareCold(stage: Stage, models: readonly Model[]): Promi
   const compared = models.map(async (model) => {
     const { account } = model;
     const before = await peekBalance(stage.billing, account);
-    await stage.billing.redis.del(balanceKey(shardOf(account.id, 16), account.type, account.ownerId));
+    await stage.billing.redis.del(
+      balanceKey(shardOf(account.id, stage.billing.numShards), account.type, account.ownerId),
+    );
     const cold = await readBalance(stage.billing, account);
     const [was, is] = [before, cold].map((one) => `${formatUnits(one?.balanceNanos ?? -1n)} at seq ${one?.seq}`);
     return was === is ? [] : [`account ${account.id}: ${is} after a cold load, ${was} before`];

@@ -10,6 +10,8 @@ const SEEDS = Number(process.env.SIM_SEEDS ?? 8);
 const AT_ONCE = Number(process.env.SIM_AT_ONCE ?? 4);
 const OPERATIONS = 2_000;
 const ACCOUNTS = 20;
+/** Five accounts share one, so that more meets in each, and what is done shard by shard does not take most of the time. */
+const SHARDS = 4;
 /** From so many seeds on, every fault must have happened at least so often. */
 const ENOUGH_SEEDS = 100;
 const LEAST = 50;
@@ -35,7 +37,7 @@ test(`5: ${SEEDS} seeds from ${FIRST}: whatever crashes, every account equals th
 });
 
 async function tryOne(seed: number, counts: Map<Fault | "refused", number>): Promise<string[]> {
-  const stage = await openStage();
+  const stage = await openStage({ numShards: SHARDS });
   try {
     const problems = await runSeed({ stage, seed, operations: OPERATIONS, accounts: ACCOUNTS, counts }).catch(
       (error) => [error instanceof Error ? String(error.stack) : String(error)],

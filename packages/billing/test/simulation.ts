@@ -217,13 +217,13 @@ class Simulation {
     return await waitFor(() => charge(pick(this.#gateways, random), request), {
       timeoutMs: 30_000,
       what: "an answer to a charge",
-      intervalMs: 10,
+      intervalMs: 40,
     });
   }
 
   async #act(act: Act, model: Model, random: Random, n: number): Promise<boolean> {
     const { account } = model;
-    const key = streamKey(shardOf(account.id, 16));
+    const key = streamKey(shardOf(account.id, this.#stage.billing.numShards));
     switch (act) {
       case "repeated request":
         return await this.#repeat(random, n);
@@ -271,7 +271,11 @@ class Simulation {
 
   /** An operator whose act is cut off by a store being away, or by a crash, starts it again. */
   async #insistOn(act: () => Promise<unknown>): Promise<boolean> {
-    return await waitFor(() => happened(act), { timeoutMs: 60_000, what: "the end of an operator's act" });
+    return await waitFor(() => happened(act), {
+      timeoutMs: 60_000,
+      what: "the end of an operator's act",
+      intervalMs: 100,
+    });
   }
 
   async #replay(random: Random): Promise<void> {
@@ -305,7 +309,7 @@ class Simulation {
   }
 
   async #del(account: AccountRef): Promise<boolean> {
-    const key = `balance:{${streamKey(shardOf(account.id, 16))}}:${account.type}:${account.ownerId}`;
+    const key = `balance:{${streamKey(shardOf(account.id, this.#stage.billing.numShards))}}:${account.type}:${account.ownerId}`;
     return await happened(() => this.#stage.billing.redis.del(key));
   }
 

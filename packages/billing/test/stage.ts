@@ -45,7 +45,7 @@ export type Stage = {
 export type Running = { stop(): Promise<void>; ended: Promise<void> };
 
 export async function openStage(
-  options: { observe?: Observe; appendfsync?: "always" | "everysec" } = {},
+  options: { observe?: Observe; appendfsync?: "always" | "everysec"; numShards?: number } = {},
 ): Promise<Stage> {
   const [database, redis] = await Promise.all([
     testDatabase(),
@@ -55,7 +55,8 @@ export async function openStage(
   const open: Billing[] = [];
   const running = new Set<Running>();
   const another: Stage["another"] = async (more = {}) => {
-    const billing = await openBilling({ redisUrl: redis.url, db, observe: unobserved, ...more });
+    const { numShards = 16 } = options;
+    const billing = await openBilling({ redisUrl: redis.url, db, observe: unobserved, numShards, ...more });
     open.push(billing);
     return billing;
   };
