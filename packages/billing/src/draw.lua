@@ -1,5 +1,6 @@
 -- Prepended, after exact.lua, to the scripts that draw a cost or set one aside. A hold is open while it stands in its account's hash of
--- holds (id -> 'amount expires_ms virtual_key'); the account's field h is their sum.
+-- holds (id -> 'amount expires_ms served virtual_key'); the account's field h is their sum. `served` is '1' for a hold of our own gateway: one
+-- that expires was opened by a process that died, and stays there with nothing set aside until the sweep has noted it.
 -- What a key drew in a period stands in the account's field 's:<virtual_key>' = 'period start drawn', once somebody asked for its limit;
 -- ' seq' after it: what was drawn up to that link is not counted yet (spend.ts).
 
@@ -29,7 +30,7 @@ local function spend_refusal(limit, field, holds, key, amount, ms, iso, balance,
   if rest ~= '' then return { 'spend_unknown' } end
   local reserved = '0'
   for _, hold in ipairs(redis.call('HVALS', holds)) do
-    local sum, expires, of = hold:match('^(%d+) (%d+) (.*)$')
+    local sum, expires, of = hold:match('^(%d+) (%d+) [01] (.*)$')
     if of == key and tonumber(expires) > tonumber(ms) then reserved = add(reserved, sum) end
   end
   if not less(most, add(add(drawn, reserved), amount)) then return nil end
@@ -53,19 +54,22 @@ local function draw(stream, account, balance, debits, seq, spend, deduction_id, 
   return after, new_seq
 end
 
--- Takes the expired ones out of the account's hash of holds. Returns their sum, and when the next of the rest expires (nil: none is left).
+-- Releases the expired ones of the account's hash of holds. Returns their sum, when the next of the rest is due (nil: none is left), and the
+-- ids of those that are to be noted.
 local function take_expired(holds, now)
-  local all, sum, soonest = redis.call('HGETALL', holds), '0', nil
+  local all, sum, soonest, to_note = redis.call('HGETALL', holds), '0', nil, {}
   for i = 1, #all, 2 do
-    local amount, expires = all[i + 1]:match('^(%d+) (%d+)')
-    if tonumber(expires) <= tonumber(now) then
+    local amount, expires, rest = all[i + 1]:match('^(%d+) (%d+)( .*)$')
+    local over, served = tonumber(expires) <= tonumber(now), rest:sub(2, 2) == '1'
+    if over then
       sum = add(sum, amount)
-      redis.call('HDEL', holds, all[i])
-    elseif not soonest or tonumber(expires) < soonest then
-      soonest = tonumber(expires)
+      if not served then redis.call('HDEL', holds, all[i]) end
+      if served and amount ~= '0' then redis.call('HSET', holds, all[i], '0 ' .. expires .. rest) end
+      if served then to_note[#to_note + 1] = all[i] end
     end
+    if not over or served then soonest = math.min(soonest or math.huge, tonumber(expires)) end
   end
-  return sum, soonest
+  return sum, soonest, to_note
 end
 
 -- Nothing may be refused for a hold that is over. Returns what is held.

@@ -4,7 +4,7 @@
 --        6 the hold's record
 -- ARGV   1 fence token  2 remember_ms  3 keep_ms: how long a record outlives its hold  4 ttl_ms  5 amount(nanos)  6 currency
 --        7 digest  8 random  9 account_id  10 owner_id  11 account_type  12 request_id  13 virtual_key  14 provider  15 model
---        16 spend limit of the key: 'period nanos' or ''
+--        16 spend limit of the key: 'period nanos' or ''  17 '1' when our own gateway gives the service, else '0'
 -- reply  {'fenced'} | {'not_loaded'} | {'held', id, expires_ms, available after} | {'repeated', id} | {'answered', remembered} |
 --        {'conflict'} | {'refused', why, balance, held, limit[, drawn, reserved]} | {'spend_unknown'}
 
@@ -34,7 +34,7 @@ if refusal then return refusal end
 
 local id = 'ded_' .. ms .. '_' .. RANDOM
 local expires, left = add(ms, TTL_MS), sub(available, AMOUNT)
-redis.call('HSET', HOLDS, id, AMOUNT .. ' ' .. expires .. ' ' .. ARGV[13])
+redis.call('HSET', HOLDS, id, AMOUNT .. ' ' .. expires .. ' ' .. ARGV[17] .. ' ' .. ARGV[13])
 redis.call('HSET', ACCOUNT, 'h', add(held, AMOUNT))
 redis.call('ZADD', DUE, 'LT', expires, ACCOUNT_TYPE .. ':' .. OWNER_ID .. ':' .. ACCOUNT_ID)
 redis.call('HSET', RECORD, 'account', ACCOUNT_ID, 'amount', AMOUNT, 'answered', expires, 'expires', expires, 'available', left, 'request_id', ARGV[12],

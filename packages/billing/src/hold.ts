@@ -26,13 +26,11 @@ const scripts = {
   capture: loadScript("./draw.lua", "./capture.lua"),
   void: loadScript("./void.lua"),
   extend: loadScript("./extend.lua"),
-  sweep: loadScript("./draw.lua", "./sweep.lua"),
 };
 
 /** How long a hold of a caller's own is known after it is over. */
 const KEEP_MS = 24 * 60 * 60_000;
 const MAX_TRIES = 8;
-const SWEPT_AT_ONCE = 100;
 
 export type HoldRequest = {
   account: AccountRef;
@@ -44,6 +42,8 @@ export type HoldRequest = {
   ttlMs: number;
   provider: string;
   model: string;
+  /** We give the service ourselves: expired without an end, it is noted as served and not captured. */
+  served?: boolean;
   /** Of the key. */
   spendLimit?: SpendLimit;
 };
@@ -97,7 +97,17 @@ export async function openHold(billing: Billing, request: HoldRequest): Promise<
   ];
   const amount = amountNanos.toString();
   const args = [String(billing.requestTtlMs), String(KEEP_MS), String(ttlMs), amount, account.currency, digest, random];
-  args.push(account.id, account.ownerId, account.type, requestId, virtualKey, provider, model, spendArg(spendLimit));
+  args.push(
+    account.id,
+    account.ownerId,
+    account.type,
+    requestId,
+    virtualKey,
+    provider,
+    model,
+    spendArg(spendLimit),
+    request.served ? "1" : "0",
+  );
   const forgotten = async () => {
     const known = await findForgotten(billing, shard, [{ accountId: account.id, requestId }]);
     return known.get(`${account.id} ${requestId}`);
@@ -217,28 +227,6 @@ export async function extendHold(
   return { outcome: word === "closed" ? "closed" : "unknown_hold" };
 }
 
-/** Releases what has expired on every shard, also of accounts that nobody asks for. Returns how many accounts were looked at. */
-export async function sweepHolds(billing: Billing): Promise<number> {
-  let swept = 0;
-  for (let shard = 0; shard < billing.numShards; shard++) {
-    const due = holdsDueKey(shard);
-    const [seconds, micros] = await billing.ask((redis) => redis.time());
-    const now = Number(seconds) * 1_000 + Math.floor(Number(micros) / 1_000);
-    const members = await billing.ask((redis) => redis.zrangebyscore(due, "-inf", now, "LIMIT", 0, SWEPT_AT_ONCE));
-    for (const member of members) {
-      const [type = "", ownerId = "", accountId = ""] = member.split(":");
-      await runScript(
-        billing.redis,
-        scripts.sweep,
-        [balanceKey(shard, type, ownerId), holdsKey(shard, accountId), due],
-        [member],
-      );
-      swept += 1;
-    }
-  }
-  return swept;
-}
-
 /** Runs a script past the fence and a cold account. Undefined: there is no such account. `first` may answer in its place;
  * `countSpend` is asked when the script does not know what the key spent, and answers false when the account is gone. */
 async function act<T = never>(
@@ -265,7 +253,7 @@ async function act<T = never>(
   throw new BillingError("fenced", "The balance store is being checked; try again.");
 }
 
-/** `ded_<ms>_<random>` */
-function randomOf(holdId: string): string | undefined {
+/** What names a hold's record: the last part of `ded_<ms>_<random>`. */
+export function randomOf(holdId: string): string | undefined {
   return /^ded_\d{1,16}_([0-9a-f]{20})$/.exec(holdId)?.[1];
 }

@@ -30,7 +30,6 @@ export {
   type HoldRef,
   type HoldRequest,
   openHold,
-  sweepHolds,
   voidHold,
 } from "./hold.ts";
 export { GROUP, shardOf, shardOfStream, streamKey } from "./keys.ts";
@@ -139,6 +138,7 @@ export {
   type UsageEntry,
   type UsageSource,
 } from "./stream.ts";
+export { alertUncaptured, listUncaptured, sweepHolds, type UncapturedHold } from "./sweep.ts";
 export { type Hop, type Trace, trace } from "./trace.ts";
 export { listUnaccounted } from "./unaccounted.ts";
 export { readUsage, type Usage } from "./usage.ts";

@@ -1,13 +1,18 @@
 import { randomUUID } from "node:crypto";
+import { closeDb, connectDb } from "@drawdown/db";
 import { waitFor } from "@drawdown/local-stack";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
   type AccountRef,
+  alertUncaptured,
   applyCredit,
   captureHold,
   charge,
+  closeBilling,
   extendHold,
   type HoldRef,
+  listUncaptured,
+  openBilling,
   openHold,
   peekBalance,
   readBalance,
@@ -30,7 +35,7 @@ afterAll(() => stage.close());
 const aHold = (
   account: AccountRef,
   amountNanos: bigint,
-  more: { requestId?: string; ttlMs?: number; digest?: string } = {},
+  more: { requestId?: string; ttlMs?: number; digest?: string; served?: boolean } = {},
 ) => ({
   account,
   virtualKey: "vk_test",
@@ -220,6 +225,63 @@ describe("a hold", () => {
     expect(await sweepHolds(stage.billing)).toBe(1);
     expect(await stage.billing.redis.zscore(dueKey, member)).toBeNull();
     expect(await stage.billing.redis.exists(`holds:${tagOf(account)}:${account.id}`)).toBe(0);
+  });
+
+  test("5: what our own gateway opened and did not end is noted as served and not captured, once, until it is captured after all", async () => {
+    await sweepHolds(stage.billing);
+    const account = await stage.account("10");
+    const [lost, late, ended] = [
+      await held(account, 2n * UNIT, { ttlMs: 100, served: true }),
+      await held(account, 3n * UNIT, { ttlMs: 100, served: true }),
+      await held(account, UNIT, { ttlMs: 100, served: true }),
+    ];
+    for (const { expiresAt } of [lost, late, ended]) await expired(expiresAt);
+    // Released by whoever needs it, and noted all the same.
+    expect(await charge(stage.billing, aCharge(account, 10n * UNIT))).toMatchObject({ outcome: "charged" });
+    expect(await captureHold(stage.billing, ended.own, drawn(UNIT))).toMatchObject({ outcome: "charged" });
+    const uncaptured = async () =>
+      (await listUncaptured(stage.billing, { accountId: account.id })).map(({ holdId }) => holdId).toSorted();
+    await Promise.all([sweepHolds(stage.billing), sweepHolds(await stage.another())]);
+    expect(await uncaptured()).toEqual([lost.holdId, late.holdId].toSorted());
+    expect(await listUncaptured(stage.billing)).toContainEqual({
+      holdId: lost.holdId,
+      accountId: account.id,
+      virtualKey: "vk_test",
+      requestId: lost.request.requestId,
+      provider: "openai",
+      model: "gpt-4o",
+      amount: "2.000000000",
+      openedAt: expect.any(Date),
+      expiredAt: lost.expiresAt,
+    });
+    const alert = () =>
+      stage.query("SELECT level, details FROM data.alert WHERE kind = 'served_not_captured' AND resolved_at IS NULL");
+    expect(await alert()).toEqual([{ level: "warning", details: { holds: 2, set_aside: "5.000000000" } }]);
+    expect(await stage.billing.redis.exists(`holds:${tagOf(account)}:${account.id}`)).toBe(0);
+    for (const { own } of [lost, late])
+      expect(await captureHold(stage.billing, own, drawn(UNIT))).toMatchObject({ outcome: "charged" });
+    const worker = stage.worker();
+    await stage.drained();
+    await worker.stop();
+    expect(await uncaptured()).toEqual([]);
+    await alertUncaptured(stage.billing);
+    expect(await alert()).toEqual([]);
+    expect(await figures(account)).toEqual([-3n * UNIT, 0n, -3n * UNIT]);
+  });
+
+  test("5: with Postgres away expired holds are released, and noted when it is back", async () => {
+    const account = await stage.account("10");
+    const hold = await held(account, 2n * UNIT, { ttlMs: 100, served: true });
+    await expired(hold.expiresAt);
+    const db = connectDb("postgres://nobody@127.0.0.1:1/none");
+    const alone = await openBilling({ redisUrl: stage.redis.url, db });
+    await expect(sweepHolds(alone)).rejects.toThrow("ECONNREFUSED");
+    await closeBilling(alone);
+    await closeDb(db);
+    expect(await figures(account)).toEqual([10n * UNIT, 0n, 10n * UNIT]);
+    expect(await listUncaptured(stage.billing, { accountId: account.id })).toEqual([]);
+    await sweepHolds(stage.billing);
+    expect(await listUncaptured(stage.billing, { accountId: account.id })).toHaveLength(1);
   });
 
   test("2: after a hand-made DEL the account is loaded with what is held, and what is captured then is drawn once", async () => {

@@ -55,6 +55,10 @@ export function operatorCommands(
   acting(asked("refund <deduction>", "give a settled charge back, or a part of it"))
     .option("--amount <units>", "by default all that was not given back yet")
     .action(async (deduction, options) => (await import("./refund.ts")).refundCommand(deduction, options));
+  asked("uncaptured", "list what was served by a gateway that died before it could charge it")
+    .option("--account <id>", "only this account's")
+    .addOption(whole("--limit <n>", "the newest so many", 1).default(100))
+    .action(async (options) => (await import("./uncaptured.ts")).uncapturedCommand(options));
 }
 
 const letterStates = ["open", "discarded", "replayed"] as const;

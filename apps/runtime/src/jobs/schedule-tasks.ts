@@ -3,6 +3,7 @@ import {
   alertChains,
   alertDrift,
   alertUnaccounted,
+  alertUncaptured,
   type Billing,
   cleanup,
   endDoubts,
@@ -137,6 +138,7 @@ export function judgingSchedule(
     },
     run: async (signal) => {
       const { stats, judgements } = await monitor(billing, limits, signal);
+      await alertUncaptured(billing);
       const of = (verdict: string) => judgements.filter((one) => one.verdict === verdict).map(({ kind }) => kind);
       return { wrong: of("wrong"), unknown: of("unknown"), ...(await then(stats, signal)) };
     },
