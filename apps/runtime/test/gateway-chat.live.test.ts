@@ -2,10 +2,19 @@ import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { connect } from "node:net";
 import { formatUnits, parseUnits } from "@drawdown/billing";
-import { waitFor } from "@drawdown/local-stack";
 import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { balanceOf, type Key, openStage, post, providerKey, receivedCount, type Stage, settled } from "./stage.ts";
+import {
+  balanceOf,
+  type Key,
+  openStage,
+  post,
+  providerKey,
+  receivedCount,
+  type Stage,
+  settled,
+  settledRequest,
+} from "./stage.ts";
 
 let stage: Stage;
 let openai: OpenAI;
@@ -21,18 +30,6 @@ const chatUrl = () => `${stage.gatewayUrl}/v1/chat/completions`;
 
 /** gpt-4o: 2.50 and 10.00 for a million tokens in and out. */
 const cost = (input: number, output: number) => formatUnits(BigInt(input) * 2_500n + BigInt(output) * 10_000n);
-
-/** The deduction that a request id was charged, once it is settled. */
-async function settledRequest(requestId: string) {
-  const found = await waitFor(
-    async () => {
-      const sql = "SELECT deduction_id FROM data.usage_log WHERE request_id = $1";
-      return (await stage.db.$client.query<{ deduction_id: string }>(sql, [requestId])).rows[0];
-    },
-    { timeoutMs: 10_000, what: `request ${requestId} to be in usage_log` },
-  );
-  return await settled(stage, found.deduction_id);
-}
 
 /** One command in Redis' own line protocol. */
 async function redisCommand(line: string): Promise<void> {
@@ -129,13 +126,13 @@ describe("a streamed completion", () => {
     const chunks = await stream("Stream me", {}, "stream-hidden");
     expect(textOf(chunks)).toBe(plain.choices[0]?.message.content);
     expect(chunks.every((chunk) => chunk.choices.length === 1 && chunk.usage == null)).toBe(true);
-    expect(await settledRequest("stream-hidden")).toMatchObject({ usage_source: "provider", cost: cost(3, 12) });
+    expect(await settledRequest(stage, "stream-hidden")).toMatchObject({ usage_source: "provider", cost: cost(3, 12) });
   });
 
   it("shows the usage to a client that asked", async () => {
     const chunks = await stream("Stream me", { stream_options: { include_usage: true } }, "stream-shown");
     expect(chunks.at(-1)?.usage).toMatchObject({ prompt_tokens: 3, completion_tokens: 12 });
-    expect(await settledRequest("stream-shown")).toMatchObject({ usage_source: "provider" });
+    expect(await settledRequest(stage, "stream-shown")).toMatchObject({ usage_source: "provider" });
   });
 
   it("is byte for byte what the provider sent", async () => {
@@ -171,7 +168,7 @@ describe("a streamed completion", () => {
 
   it("cut by the provider is charged as far as it came, and the client is told", async () => {
     await expect(stream("[upstream: cut=3] four", {}, "stream-cut")).rejects.toThrow(/broke off/);
-    const row = await settledRequest("stream-cut");
+    const row = await settledRequest(stage, "stream-cut");
     expect(row.usage_source).toBe("partial");
     expect(Number(row.output_tokens)).toBeGreaterThanOrEqual(3);
     expect(Number(row.output_tokens)).toBeLessThan(12);
@@ -189,7 +186,7 @@ describe("a streamed completion", () => {
       if (chunk.choices[0]?.delta.content) seen += 1;
       if (seen === 4) break;
     }
-    expect(await settledRequest("stream-left")).toMatchObject({ usage_source: "provider", output_tokens: "60" });
+    expect(await settledRequest(stage, "stream-left")).toMatchObject({ usage_source: "provider", output_tokens: "60" });
     const { requests } = (await (await fetch(`${stage.upstreamUrl}/requests`)).json()) as {
       requests: { aborted: boolean }[];
     };
@@ -199,7 +196,7 @@ describe("a streamed completion", () => {
   it("without usage is estimated from its text", async () => {
     const chunks = await stream("[upstream: no-usage] How much?", {}, "stream-estimated");
     expect(chunks.length).toBeGreaterThan(12);
-    const row = await settledRequest("stream-estimated");
+    const row = await settledRequest(stage, "stream-estimated");
     expect(row.usage_source).toBe("estimated");
     expect(Number(row.output_tokens)).toBeGreaterThanOrEqual(12);
   });
@@ -289,7 +286,7 @@ describe("a request id", () => {
     expect((await balanceOf(stage, stage.user2)).balance).toBe(formatUnits(before - parseUnits(cost(100, 50))));
     const other = await post(url, stage.user2.api_key, { ...body, usage: { prompt_tokens: 1, completion_tokens: 1 } });
     expect([other.status, await other.json()]).toMatchObject([409, { error: { code: "idempotency_conflict" } }]);
-    const row = await settledRequest("fifty");
+    const row = await settledRequest(stage, "fifty");
     expect(row).toMatchObject({ usage_source: "reported", balance_before: formatUnits(before) });
     const { rows } = await stage.db.$client.query("SELECT FROM data.usage_log WHERE request_id = 'fifty'");
     expect(rows).toHaveLength(1);
@@ -304,7 +301,7 @@ describe("a request id", () => {
   it("may be any text; what cannot stand in a header is percent-encoded there", async () => {
     const answer = await post(chatUrl(), stage.user1.api_key, { ...ask("Hello"), request_id: "Rechnung № 7" });
     expect([answer.status, answer.headers.get("x-request-id")]).toEqual([200, encodeURIComponent("Rechnung № 7")]);
-    expect(await settledRequest("Rechnung № 7")).toMatchObject({ balance_check: "ok" });
+    expect(await settledRequest(stage, "Rechnung № 7")).toMatchObject({ balance_check: "ok" });
   });
 });
 

@@ -189,7 +189,19 @@ export async function settled(stage: Stage, deductionId: string): Promise<UsageR
   );
 }
 
-export async function balanceOf(stage: Stage, key: Key): Promise<{ balance: string; available: string }> {
+/** The settled row of what a request id was charged. */
+export async function settledRequest(stage: Stage, requestId: string): Promise<UsageRow> {
+  const found = await waitFor(
+    async () => {
+      const sql = "SELECT deduction_id FROM data.usage_log WHERE request_id = $1";
+      return (await stage.db.$client.query<{ deduction_id: string }>(sql, [requestId])).rows[0];
+    },
+    { timeoutMs: 10_000, what: `request ${requestId} to be in usage_log` },
+  );
+  return await settled(stage, found.deduction_id);
+}
+
+export async function balanceOf(stage: Stage, key: Key): Promise<{ balance: string; held: string; available: string }> {
   const response = await fetch(`${stage.gatewayUrl}/v1/balance`, { headers: { "x-api-key": key.api_key } });
-  return (await response.json()) as { balance: string; available: string };
+  return (await response.json()) as { balance: string; held: string; available: string };
 }

@@ -34,12 +34,29 @@ export function readBody<T>(request: FastifyRequest, schema: z.ZodType<T>): Body
   return { bytes, json: parsed.data, digest: createHash("sha256").update(bytes).digest("hex") };
 }
 
-function parseJson(bytes: Buffer): unknown {
+/** What TypeScript does not know yet of JSON: a number's own text, read and written. */
+type Reviver = (name: string, value: unknown, context: { source?: string }) => unknown;
+const json = JSON as { parse: (text: string, revive?: Reviver) => unknown; rawJSON: (text: string) => unknown };
+
+function parseJson(bytes: Buffer, revive?: Reviver): unknown {
   try {
-    return JSON.parse(bytes.toString("utf8"));
+    return json.parse(bytes.toString("utf8"), revive);
   } catch {
     throw new GatewayError("invalid_request", "The body is not JSON.");
   }
+}
+
+/** Numbers that a double may not hold: many digits, or an exponent. */
+const longNumber = /\d{16}|\d[eE]/;
+
+/**
+ * A body as it was sent, to be written anew: fields in their order, and numbers with all their digits (a tool's schema may name the
+ * largest of 64 bits). To be read is the parsed body, not this.
+ */
+export function asSent(bytes: Buffer): Record<string, unknown> {
+  const exact: Reviver = (_name, value, { source }) =>
+    typeof value === "number" && source !== undefined ? json.rawJSON(source) : value;
+  return parseJson(bytes, longNumber.test(bytes.toString("latin1")) ? exact : undefined) as Record<string, unknown>;
 }
 
 /** Two keys or two request ids in one request could mean one thing here and another to whoever wrote the log. */

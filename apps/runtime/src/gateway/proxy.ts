@@ -7,7 +7,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Dispatcher } from "undici";
 import type { Logger } from "../log.ts";
 import { chargeFor, nothingGiven, type PricedCall } from "./bill.ts";
-import { headerValue, readBody, refuseDoubledHeaders, requestIdOf } from "./body.ts";
+import { asSent, headerValue, readBody, refuseDoubledHeaders, requestIdOf } from "./body.ts";
 import { type Charged, chargeHeaders } from "./charge.ts";
 import { errorReply, GatewayError } from "./errors.ts";
 import { type Held, type HoldDependencies, hold } from "./held.ts";
@@ -136,7 +136,7 @@ function callSignal(deps: ProxyDependencies, reply: FastifyReply): { signal: Abo
 
 /** Written anew from what was priced: a body whose fields stand twice cannot mean one thing here and another at the provider. */
 function bodyForProvider({ body, model, surface }: PricedCall): Buffer {
-  const { request_id: _, ...rest } = body.json;
+  const { request_id: _, ...rest } = asSent(body.bytes);
   try {
     return Buffer.from(JSON.stringify({ ...rest, model, ...surface.added(body.json) }));
   } catch (error) {

@@ -20,6 +20,12 @@ export type Behaviour = {
   usage: "full" | "none" | "zero";
   /** Takes the request and never answers. */
   hang: boolean;
+  /** Says nothing more after so many text chunks of a stream, and keeps the connection. */
+  stallAfter: number | undefined;
+  /** Says an error after so many text chunks of a stream, and ends it. */
+  failAfter: number | undefined;
+  /** Calls the first tool that is offered instead of answering in words. */
+  tool: boolean;
   /** Words in the answer, cached tokens and cache-write tokens, when the rule above is not what a test needs. */
   tokens: number | undefined;
   cached: number | undefined;
@@ -30,6 +36,10 @@ export type Answer = {
   id: string;
   model: string;
   words: string[];
+  /** The words are said as the argument `text` of this tool. */
+  tool: string | undefined;
+  /** How often the words are said: `n` of a chat. */
+  answers: number;
   inputTokens: number;
   cachedTokens: number;
   cacheWriteTokens: number;
@@ -57,7 +67,7 @@ const charactersPerToken = 4;
 const cacheBlockTokens = 128;
 const cacheFromTokens = 1024;
 
-/** `slow=200, pace=50, status=500, cut=3, no-usage, zero-usage, hang, tokens=20, cached=8, cache-write=4`; unknown words throw. */
+/** `slow=200, pace=50, status=500, cut=3, stall=3, fail=3, no-usage, zero-usage, hang, tool, tokens=20, cached=8, cache-write=4`; unknown words throw. */
 export function readBehaviour(header: string | undefined, prompt: string): Behaviour {
   const behaviour: Behaviour = {
     slowMs: 0,
@@ -66,6 +76,9 @@ export function readBehaviour(header: string | undefined, prompt: string): Behav
     cutAfter: undefined,
     usage: "full",
     hang: false,
+    stallAfter: undefined,
+    failAfter: undefined,
+    tool: false,
     tokens: undefined,
     cached: undefined,
     cacheWrite: 0,
@@ -87,6 +100,9 @@ function applyWish(behaviour: Behaviour, name: string, value: number): void {
   else if (name === "no-usage") behaviour.usage = "none";
   else if (name === "zero-usage") behaviour.usage = "zero";
   else if (name === "hang") behaviour.hang = true;
+  else if (name === "stall") behaviour.stallAfter = value;
+  else if (name === "fail") behaviour.failAfter = value;
+  else if (name === "tool") behaviour.tool = true;
   else if (name === "tokens") behaviour.tokens = value;
   else if (name === "cached") behaviour.cached = value;
   else if (name === "cache-write") behaviour.cacheWrite = value;
@@ -124,19 +140,29 @@ export function answer(asked: Asked, behaviour: Behaviour): Answer {
   const words = Array.from({ length: Math.min(wanted, room) }, (_, index) => {
     return vocabulary[((digest[index % digest.length] ?? 0) + index) % vocabulary.length] ?? "";
   });
-  const reasoningTokens = reasons ? words.length : 0;
+  const answers = typeof asked["n"] === "number" ? asked["n"] : 1;
+  const reasoningTokens = reasons ? words.length * answers : 0;
   return {
     id: digest.toString("hex").slice(0, 24),
     model,
     words,
+    tool: behaviour.tool ? firstTool(asked["tools"]) : undefined,
+    answers,
     inputTokens,
     cachedTokens,
     cacheWriteTokens: Math.min(behaviour.cacheWrite, inputTokens - cachedTokens),
-    outputTokens: words.length + reasoningTokens,
+    outputTokens: words.length * answers + reasoningTokens,
     reasoningTokens,
     finish: words.length < wanted ? "length" : "stop",
     usage: behaviour.usage,
   };
+}
+
+/** A tool's name, however the API writes it down. */
+function firstTool(tools: unknown): string | undefined {
+  const [tool] = (Array.isArray(tools) ? tools : []) as { name?: unknown; function?: { name?: unknown } }[];
+  const name = tool?.function?.name ?? tool?.name;
+  return typeof name === "string" ? name : undefined;
 }
 
 /** A vector of numbers between −1 and 1 that depends on the text alone. */

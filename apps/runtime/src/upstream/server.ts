@@ -100,10 +100,7 @@ async function begin(
   const gone = AbortSignal.any([stopping, closed(reply)]);
   if (behaviour.hang) {
     reply.hijack();
-    await new Promise<void>((resolve) => {
-      if (gone.aborted) resolve();
-      gone.addEventListener("abort", () => resolve(), { once: true });
-    });
+    await aborted(gone);
     reply.raw.destroy();
     return false;
   }
@@ -137,7 +134,16 @@ async function stream(
   let texts = 0;
   for (const event of shape.events(answer(asked, behaviour), options?.include_usage === true)) {
     if (reply.raw.destroyed) return reply;
-    if (event.text && behaviour.cutAfter !== undefined && texts >= behaviour.cutAfter) {
+    if (event.text && texts >= (behaviour.cutAfter ?? Number.POSITIVE_INFINITY)) {
+      reply.raw.destroy();
+      return reply;
+    }
+    if (event.text && texts >= (behaviour.failAfter ?? Number.POSITIVE_INFINITY)) {
+      reply.raw.end(lines({ ...(event.event && { event: "error" }), data: JSON.stringify(shape.error(529)) }));
+      return reply;
+    }
+    if (event.text && texts >= (behaviour.stallAfter ?? Number.POSITIVE_INFINITY)) {
+      await aborted(gone);
       reply.raw.destroy();
       return reply;
     }
@@ -150,7 +156,12 @@ async function stream(
   return reply;
 }
 
-function lines(event: StreamEvent): string {
+async function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+}
+
+function lines(event: Pick<StreamEvent, "event" | "data">): string {
   return `${event.event === undefined ? "" : `event: ${event.event}\n`}data: ${event.data}\n\n`;
 }
 

@@ -18,14 +18,12 @@ export const chat: Shape = {
     object: "chat.completion",
     created: 1_700_000_000,
     model: answer.model,
-    choices: [
-      {
-        index: 0,
-        message: { role: "assistant", content: answer.words.join(" "), refusal: null },
-        logprobs: null,
-        finish_reason: answer.finish,
-      },
-    ],
+    choices: indexes(answer).map((index) => ({
+      index,
+      message: { role: "assistant", refusal: null, ...chatMessage(answer) },
+      logprobs: null,
+      finish_reason: chatFinish(answer),
+    })),
     ...named("usage", chatUsage(answer)),
   }),
   *events(answer, includeUsage) {
@@ -41,11 +39,16 @@ export const chat: Shape = {
       }),
       text,
     });
-    yield chunk([{ index: 0, delta: { role: "assistant", content: "" }, finish_reason: null }], false);
-    for (const content of spaced(answer.words)) {
-      yield chunk([{ index: 0, delta: { content }, finish_reason: null }], true);
+    const each = (delta: object, finish: string | null = null) =>
+      indexes(answer).map((index) => ({ index, delta, finish_reason: finish }));
+    const begun = answer.tool === undefined ? { content: "" } : { tool_calls: [{ index: 0, ...toolCall(answer, "") }] };
+    for (const choice of each({ role: "assistant", ...begun })) yield chunk([choice], false);
+    for (const piece of pieces(answer)) {
+      const delta =
+        answer.tool === undefined ? { content: piece } : { tool_calls: [{ index: 0, function: { arguments: piece } }] };
+      for (const choice of each(delta)) yield chunk([choice], true);
     }
-    yield chunk([{ index: 0, delta: {}, finish_reason: answer.finish }], false);
+    for (const choice of each({}, chatFinish(answer))) yield chunk([choice], false);
     if (usage !== undefined) yield chunk([], false, usage);
     yield { data: "[DONE]", text: false };
   },
@@ -60,29 +63,42 @@ export const responses: Shape = {
     status: answer.finish === "stop" ? "completed" : "incomplete",
     model: answer.model,
     output: [
-      {
-        type: "message",
-        id: `msg_${answer.id}`,
-        status: "completed",
-        role: "assistant",
-        content: [{ type: "output_text", text: answer.words.join(" "), annotations: [] }],
-      },
+      answer.tool === undefined
+        ? {
+            type: "message",
+            id: `msg_${answer.id}`,
+            status: "completed",
+            role: "assistant",
+            content: [{ type: "output_text", text: answer.words.join(" "), annotations: [] }],
+          }
+        : {
+            type: "function_call",
+            id: `fc_${answer.id}`,
+            call_id: `call_${answer.id}`,
+            status: "completed",
+            name: answer.tool,
+            arguments: pieces(answer).join(""),
+          },
     ],
     ...named("usage", responsesUsage(answer)),
   }),
   *events(answer) {
     const whole = responses.plain(answer);
-    const event = (type: string, fields: object, text = false): StreamEvent => ({
-      event: type,
-      data: JSON.stringify({ type, ...fields }),
-      text,
-    });
-    const place = { item_id: `msg_${answer.id}`, output_index: 0, content_index: 0 };
     const { usage: _, ...begun } = whole;
-    yield event("response.created", { response: { ...begun, status: "in_progress", output: [] } });
-    for (const delta of spaced(answer.words)) yield event("response.output_text.delta", { ...place, delta }, true);
-    yield event("response.output_text.done", { ...place, text: answer.words.join(" ") });
-    yield event(`response.${answer.finish === "stop" ? "completed" : "incomplete"}`, { response: whole });
+    yield typed("response.created", { response: { ...begun, status: "in_progress", output: [] } });
+    if (answer.tool === undefined) {
+      const place = { item_id: `msg_${answer.id}`, output_index: 0, content_index: 0 };
+      for (const delta of pieces(answer)) yield typed("response.output_text.delta", { ...place, delta }, true);
+      yield typed("response.output_text.done", { ...place, text: answer.words.join(" ") });
+    } else {
+      const place = { item_id: `fc_${answer.id}`, output_index: 0 };
+      const [item] = whole["output"] as object[];
+      yield typed("response.output_item.added", { output_index: 0, item: { ...item, arguments: "" } });
+      for (const delta of pieces(answer))
+        yield typed("response.function_call_arguments.delta", { ...place, delta }, true);
+      yield typed("response.output_item.done", { output_index: 0, item });
+    }
+    yield typed(`response.${answer.finish === "stop" ? "completed" : "incomplete"}`, { response: whole });
   },
   error: openaiError,
 };
@@ -93,33 +109,43 @@ export const messages: Shape = {
     type: "message",
     role: "assistant",
     model: answer.model,
-    content: [{ type: "text", text: answer.words.join(" ") }],
+    content: [
+      answer.tool === undefined
+        ? { type: "text", text: answer.words.join(" ") }
+        : { type: "tool_use", id: `toolu_${answer.id}`, name: answer.tool, input: { text: answer.words.join(" ") } },
+    ],
     stop_reason: stopReason(answer),
     stop_sequence: null,
     ...named("usage", messagesUsage(answer, answer.outputTokens)),
   }),
   *events(answer) {
-    const event = (type: string, fields: object, text = false): StreamEvent => ({
-      event: type,
-      data: JSON.stringify({ type, ...fields }),
-      text,
-    });
     const { content: _, usage: __, ...whole } = messages.plain(answer);
     const begun = { ...whole, content: [], stop_reason: null };
-    yield event("message_start", { message: { ...begun, ...named("usage", messagesUsage(answer, 1)) } });
-    yield event("content_block_start", { index: 0, content_block: { type: "text", text: "" } });
-    for (const text of spaced(answer.words)) {
-      yield event("content_block_delta", { index: 0, delta: { type: "text_delta", text } }, true);
+    yield typed("message_start", { message: { ...begun, ...named("usage", messagesUsage(answer, 1)) } });
+    yield typed("content_block_start", {
+      index: 0,
+      content_block:
+        answer.tool === undefined
+          ? { type: "text", text: "" }
+          : { type: "tool_use", id: `toolu_${answer.id}`, name: answer.tool, input: {} },
+    });
+    yield typed("ping", {});
+    for (const piece of pieces(answer)) {
+      const delta =
+        answer.tool === undefined
+          ? { type: "text_delta", text: piece }
+          : { type: "input_json_delta", partial_json: piece };
+      yield typed("content_block_delta", { index: 0, delta }, true);
     }
-    yield event("content_block_stop", { index: 0 });
+    yield typed("content_block_stop", { index: 0 });
     const usage = messagesUsage(answer, answer.outputTokens) && {
       output_tokens: answer.usage === "zero" ? 0 : answer.outputTokens,
     };
-    yield event("message_delta", {
+    yield typed("message_delta", {
       delta: { stop_reason: stopReason(answer), stop_sequence: null },
       ...named("usage", usage),
     });
-    yield event("message_stop", {});
+    yield typed("message_stop", {});
   },
   error: (status) => ({
     type: "error",
@@ -142,12 +168,37 @@ function errorMessage(status: number): string {
   return `The simulated provider was asked to answer ${status}.`;
 }
 
-function spaced(words: string[]): string[] {
-  return words.map((word, index) => (index === 0 ? word : ` ${word}`));
+/** An event that is named as its data's `type` says. */
+function typed(type: string, fields: object, text = false): StreamEvent {
+  return { event: type, data: JSON.stringify({ type, ...fields }), text };
+}
+
+/** What is said, a word at a time: bare, or as the argument of a tool. Together the pieces are the whole. */
+function pieces({ words, tool }: Answer): string[] {
+  const spaced = words.map((word, index) => (index === 0 ? word : ` ${word}`));
+  return tool === undefined ? spaced : ['{"text":"', ...spaced, '"}'];
+}
+
+function indexes(answer: Answer): number[] {
+  return Array.from({ length: answer.answers }, (_, index) => index);
+}
+
+function toolCall(answer: Answer, text: string): object {
+  return { id: `call_${answer.id}`, type: "function", function: { name: answer.tool, arguments: text } };
+}
+
+function chatMessage(answer: Answer): object {
+  if (answer.tool === undefined) return { content: answer.words.join(" ") };
+  return { content: null, tool_calls: [toolCall(answer, pieces(answer).join(""))] };
+}
+
+function chatFinish(answer: Answer): string {
+  return answer.tool !== undefined && answer.finish === "stop" ? "tool_calls" : answer.finish;
 }
 
 function stopReason(answer: Answer): string {
-  return answer.finish === "stop" ? "end_turn" : "max_tokens";
+  if (answer.finish !== "stop") return "max_tokens";
+  return answer.tool === undefined ? "end_turn" : "tool_use";
 }
 
 /** The field, or nothing at all: an answer that leaves usage out has no `usage: undefined` either. */
