@@ -31,10 +31,10 @@ function call(surface: Surface, provider: string, fields: { model: string; [fiel
       account: { id: "a", ownerId: "o", type: "user", currency: "USD" },
       customerTypeId: null,
       customerTypeMismatch: false,
-    } as PricedCall["caller"],
+    },
     body: { bytes: Buffer.alloc(0), json: fields, digest: "d" },
     requestId: "r",
-    resolved: { provider, price } as PricedCall["resolved"],
+    resolved: { provider, price },
     model: fields.model,
   };
 }

@@ -36,7 +36,10 @@ export function readBody<T>(request: FastifyRequest, schema: z.ZodType<T>): Body
 
 /** What TypeScript does not know yet of JSON: a number's own text, read and written. */
 type Reviver = (name: string, value: unknown, context: { source?: string }) => unknown;
-const json = JSON as { parse: (text: string, revive?: Reviver) => unknown; rawJSON: (text: string) => unknown };
+const json = JSON as unknown as {
+  parse: (text: string, revive?: Reviver) => unknown;
+  rawJSON: (text: string) => unknown;
+};
 
 function parseJson(bytes: Buffer, revive?: Reviver): unknown {
   try {
