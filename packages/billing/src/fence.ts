@@ -94,7 +94,8 @@ export class Fence {
     for (const shard of shards) await this.verify(shard);
     // It lasts as long as what is written beside it, whose statements have limits of their own.
     const begin = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0";
-    return await inTransaction(this.#billing.db, `${begin}; ${lockAll(shards, "pg_advisory_xact_lock")}`, async () => {
+    const locked = `${begin}; ${lockAll(shards, "pg_advisory_xact_lock")}`;
+    const work = async () => {
       const reopen: (() => Promise<void>)[] = [];
       try {
         for (const [shard, keys] of await findLost()) {
@@ -105,7 +106,8 @@ export class Fence {
       } finally {
         for (const open of reopen) await open();
       }
-    });
+    };
+    return await this.#inTurn(() => inTransaction(this.#billing.db, locked, work));
   }
 
   /** Returns what opens the shard again, with another token: what anybody read of the books before it was shut is of no use then. */
@@ -168,9 +170,13 @@ export class Fence {
     // Emptied: nothing moves. What workers have in hand comes into the books meanwhile, or it is late (late.ts).
     if (!state.token && (await readRows(this.#billing.query)).has(shard)) await sleep(GRACE_MS);
     const settle = () => inTransaction(this.#billing.db, "BEGIN", (query) => settleShard(this.#billing, query, shard));
+    this.#tokens.set(shard, await this.#inTurn(settle));
+  }
+
+  async #inTurn<T>(settle: () => Promise<T>): Promise<T> {
     const settling = this.#settling.then(settle, settle);
     this.#settling = settling;
-    this.#tokens.set(shard, await settling);
+    return await settling;
   }
 }
 

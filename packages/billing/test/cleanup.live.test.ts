@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { charge, cleanup, proveShard, readBalance, shardOf, streamKey } from "../src/index.ts";
+import { charge, cleanup, proveShard, readBalance, shardOf, startReplay, streamKey } from "../src/index.ts";
+import { anAct, execute, writeAsOlderWorker } from "./replay-stage.ts";
 import { aCharge, openStage, type Stage } from "./stage.ts";
 
 let stage: Stage;
@@ -49,6 +50,24 @@ describe("the proven mark and cleanup", () => {
     // What stays still counts: the account loads to the same balance.
     await redis.del(`balance:{${key}}:user:${account.ownerId}`);
     expect((await readBalance(stage.billing, account))?.balanceNanos).toBe(95_000_000_000n);
+  });
+
+  test("Rule 7: the entry of a half-settled row stays, however old, so that a replay can always complete the row; then it goes", async () => {
+    const account = await stage.account("100");
+    const shard = shardOf(account.id, 16);
+    await charge(stage.billing, aCharge(account, 1_000_000_000n));
+    await drained();
+    await charge(stage.billing, aCharge(account, 2_000_000_000n));
+    const half = await writeAsOlderWorker(stage, account);
+    const all = { maxAgeMs: -1_000, maxPerShard: 1_000, dryRun: false, shards: [shard] };
+    await proveShard(stage.billing, shard);
+    expect((await cleanup(stage.billing, all))[0]).toMatchObject({ trimmed: 2, kept: { half_settled: 1 } });
+    expect((await stage.billing.redis.xrange(streamKey(shard), "-", "+")).map(([id]) => id)).toEqual(half);
+    const { operationId } = await startReplay(stage.billing, { kind: "unaccounted" }, anAct());
+    expect(await execute(stage, operationId)).toMatchObject({ targets: 1, applied: 1 });
+    expect((await cleanup(stage.billing, all))[0]).toMatchObject({ trimmed: 1, kept: { half_settled: 0 } });
+    const [books] = await stage.query("SELECT balance FROM data.account_balance WHERE id = $1", [account.id]);
+    expect(books).toEqual({ balance: "97.000000000" });
   });
 
   test("Rule 7: entries younger than the cut-off stay", async () => {
