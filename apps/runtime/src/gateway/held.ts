@@ -74,6 +74,7 @@ async function openOnce(billing: Billing, call: PricedCall, amountNanos: bigint)
     digest: call.body.digest,
     amountNanos,
     ttlMs: lifeMs,
+    served: true,
     provider: call.resolved.provider,
     model: call.model,
   });
