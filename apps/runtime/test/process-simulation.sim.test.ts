@@ -32,9 +32,7 @@ test(`5: ${seeds} seeds from ${first} kill gateways, workers, Postgres and Redis
 
 async function tryOne(seed: number, counts: Map<ProcessFault | "refused", number>): Promise<string[]> {
   const startedAt = performance.now();
-  const problems = await runProcessSeed({ seed, counts, ...options }).catch((error: unknown) => [
-    error instanceof Error ? `${error.stack}: ${String(error.cause)}` : String(error),
-  ]);
+  const problems = await runProcessSeed({ seed, counts, ...options });
   console.log(`seed ${seed}: ${Math.round((performance.now() - startedAt) / 1_000)} s, ${problems.length} problems`);
   if (problems.length === 0) return [];
   const failure = [`seed ${seed}, again with PROCESS_SIM_FIRST_SEED=${seed} PROCESS_SIM_SEEDS=1`, ...problems];

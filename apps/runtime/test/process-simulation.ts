@@ -79,6 +79,9 @@ export async function runProcessSeed(options: ProcessSimulationOptions): Promise
     await simulation.open();
     await simulation.run();
     return await simulation.problemsAtRest();
+  } catch (error) {
+    const what = error instanceof Error ? `${error.stack}: ${String(error.cause)}` : String(error);
+    return [what, ...simulation.complaints()];
   } finally {
     await simulation.close();
     await rm(dir, { recursive: true, force: true });
@@ -329,14 +332,18 @@ class ProcessSimulation {
     if (!chain.ok) this.#problems.push(`verify-chain: ${JSON.stringify(chain.reports.filter(({ ok }) => !ok))}`);
     if (!equation.ok) this.#problems.push(`reconcile: ${JSON.stringify(equation.findings)}`);
     for (const model of this.#models) this.#problems.push(...(await this.#compare(model)));
-    const kept = [...this.#gateways.map(({ process }) => process), ...this.#workers];
-    this.#problems.push(...kept.flatMap(({ complaints }) => complaints));
+    this.#problems.push(...this.complaints());
     // Nothing was lost, so nothing may look like a loss.
     const alarming =
       "SELECT kind, message, details FROM data.alert WHERE kind IN ('lost_epoch', 'drift', 'postgres_went_back', 'poison_rate')";
     for (const alert of (await this.#db.$client.query(alarming)).rows)
       this.#problems.push(`alert ${JSON.stringify(alert)}`);
     return this.#problems;
+  }
+
+  /** What processes said that nothing explains. */
+  complaints(): string[] {
+    return [...this.#gateways.map(({ process }) => process), ...this.#workers].flatMap(({ complaints }) => complaints);
   }
 
   async #isAtRest(): Promise<boolean> {
