@@ -3,6 +3,7 @@
  * `--json`, standard output is one JSON document whatever happens, a failure included; all else goes to standard error.
  */
 import { Command, CommanderError, Option } from "commander";
+import { accessCommands } from "./cli/access.ts";
 import { checkCommands } from "./cli/checks.ts";
 import { acting, operatorCommands } from "./cli/operator.ts";
 import { Problem } from "./problem.ts";
@@ -77,6 +78,7 @@ function commands(finish: (exitCode: number) => void): Command {
   asked("stats", "streams, lag, pending entries, consumers, dead letters").action(async (options) =>
     (await import("./cli/stats.ts")).statsCommand(options),
   );
+  accessCommands(asked, program);
   operatorCommands(asked, finish);
   checkCommands(asked, finish);
   return program;

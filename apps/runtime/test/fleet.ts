@@ -3,9 +3,8 @@
  * process says when it ends by itself is kept, so that an end that no killed store explains is seen.
  */
 import { randomUUID } from "node:crypto";
-import type { AccountRef } from "@drawdown/billing";
+import { type AccountRef, hashSecret } from "@drawdown/billing";
 import { type Db, putVirtualKey } from "@drawdown/db";
-import { hashSecret } from "../src/gateway/keys.ts";
 import { answers, type Started, start } from "./stage.ts";
 
 /** Small, fast and the same everywhere (mulberry32). */

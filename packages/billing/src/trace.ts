@@ -1,8 +1,10 @@
 // One deduction's story from any id: charge → entry → delivery → rows → ack → trimmed. A hop that was not reached is named,
 // with what can be done about it.
+import { findRefusals, type RefusalRow } from "@drawdown/db";
 import type { Billing } from "./billing.ts";
 import { readConsumers } from "./claim.ts";
 import { GROUP, provenKey, shardOfStream, streamKey } from "./keys.ts";
+import { fromBooks } from "./postgres.ts";
 import { replyArray } from "./redis.ts";
 import { fieldOf } from "./stats.ts";
 import type { RawEntry } from "./stream.ts";
@@ -19,8 +21,8 @@ export type Hop = {
 
 export type Trace = {
   id: string;
-  /** `unaccounted`: acked, and not in the books. */
-  state: "settled" | "half_settled" | "unread" | "pending" | "dead_lettered" | "unaccounted" | "unknown";
+  /** `unaccounted`: acked, and not in the books. `refused`: nothing was charged, and why is in `refusals`. */
+  state: "settled" | "half_settled" | "unread" | "pending" | "dead_lettered" | "unaccounted" | "refused" | "unknown";
   deductionId: string | null;
   hops: Hop[];
   /** The entry's fields as text, while it is in the stream. */
@@ -28,6 +30,8 @@ export type Trace = {
   usageLog: Record<string, unknown> | null;
   audit: Record<string, unknown> | null;
   deadLetter: Record<string, unknown> | null;
+  /** Why a request of this id was refused for want of money, the newest first; it may have been sent again and charged. */
+  refusals: RefusalRow[];
 };
 
 type Found = {
@@ -48,18 +52,20 @@ export async function trace(billing: Billing, id: string): Promise<Trace> {
   const at = placeOf(found);
   const delivery = at && found.entry ? await readDelivery(billing, at.shard, at.entryId) : undefined;
   const unread = at && found.entry ? await isUnread(billing, at.shard, at.entryId) : false;
-  const state = stateOf(found, delivery, unread);
+  const refusals = await fromBooks(findRefusals(billing.db, id));
+  const state = stateOf(found, delivery, unread, refusals.length > 0);
   const fields = found.entry ? textFields(found.entry) : null;
   const deductionId = found.usage?.deduction_id ?? found.letter?.deduction_id ?? fields?.deduction_id;
   return {
     id,
     state,
     deductionId: typeof deductionId === "string" ? deductionId : null,
-    hops: state === "unknown" ? [] : hopsOf(found, fields, delivery, state, at),
+    hops: state === "unknown" || state === "refused" ? [] : hopsOf(found, fields, delivery, state, at),
     entry: fields,
     usageLog: found.usage ?? null,
     audit: found.audit ?? null,
     deadLetter: found.letter ?? null,
+    refusals,
   };
 }
 
@@ -156,12 +162,17 @@ async function isUnread(billing: Billing, shard: number, entryId: string): Promi
   return ms > lastMs || (ms === lastMs && seq > lastSeq);
 }
 
-function stateOf({ usage, letter, entry }: Found, delivery: Delivery | undefined, unread: boolean): Trace["state"] {
+function stateOf(
+  { usage, letter, entry }: Found,
+  delivery: Delivery | undefined,
+  unread: boolean,
+  refused: boolean,
+): Trace["state"] {
   if (usage?.settled_at) return "settled";
   if (delivery) return "pending";
   if (letter && letter.state !== "replayed") return "dead_lettered";
   if (usage) return "half_settled";
-  if (!entry) return "unknown";
+  if (!entry) return refused ? "refused" : "unknown";
   return unread ? "unread" : "unaccounted";
 }
 

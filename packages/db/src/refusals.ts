@@ -1,6 +1,7 @@
 // Refused requests with the figures that refused them: the newest of each account, for a month. Best effort by design: who writes them
 // may drop some, and counts what it dropped.
 
+import type pg from "pg";
 import type { Db } from "./connect.ts";
 
 /** Amounts are decimal strings of units. `price` and `estimate` are JSON objects. */
@@ -35,14 +36,19 @@ export const REFUSALS_PER_ACCOUNT = 100;
 
 const refusalAgeMs = 30 * 24 * 3_600_000;
 const removedAtOnce = 10_000;
+const insertTimeoutMs = 5_000;
 
 const columns = `created_at AS "createdAt", account_id AS "accountId", virtual_key AS "virtualKey", request_id AS "requestId", code,
   provider, model, currency, balance, held, credit_limit AS "creditLimit", required, spend_limit AS "spendLimit",
   spend_period AS "spendPeriod", spent, reserved, price, estimate`;
 
-/** Writes a batch in one statement, and removes what its accounts then have too many of. */
+/** Writes a batch in one statement, and removes what its accounts then have too many of. Throws when that takes longer than 5 s. */
 export async function insertRefusals(db: Db, refusals: readonly NewRefusal[]): Promise<void> {
-  await db.$client.query(
+  const run = async (text: string, values: unknown[]) => {
+    const query: pg.QueryConfig & { query_timeout: number } = { text, values, query_timeout: insertTimeoutMs };
+    await db.$client.query(query);
+  };
+  await run(
     `INSERT INTO data.refusal (created_at, account_id, virtual_key, request_id, code, provider, model, currency, balance, held,
                                credit_limit, required, spend_limit, spend_period, spent, reserved, price, estimate)
      SELECT "createdAt", "accountId", "virtualKey", "requestId", code, provider, model, currency, balance, held,
@@ -54,7 +60,7 @@ export async function insertRefusals(db: Db, refusals: readonly NewRefusal[]): P
     [JSON.stringify(refusals)],
   );
   // Several gateways remove the same account's at once: what another one holds is left to it, so that none waits and none deadlocks.
-  await db.$client.query(
+  await run(
     `WITH last_kept AS (
        SELECT a.id AS account_id, kept.id FROM unnest($1::uuid[]) AS a(id) CROSS JOIN LATERAL (
          SELECT id FROM data.refusal WHERE account_id = a.id ORDER BY id DESC OFFSET $2 LIMIT 1) kept),

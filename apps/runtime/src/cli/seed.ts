@@ -1,9 +1,8 @@
 /** `drawdown seed`: a small, clean world to try things in. Run again it adds nothing; each key gets a new secret and the old one is void. */
 import { randomBytes } from "node:crypto";
-import { importPrices, type PriceImport } from "@drawdown/billing";
+import { hashSecret, importPrices, type PriceImport } from "@drawdown/billing";
 import { type Db, postCredit, putVirtualKey, schema } from "@drawdown/db";
 import { inArray } from "drizzle-orm";
-import { hashSecret } from "../gateway/keys.ts";
 import { Problem } from "../problem.ts";
 import { withDatabase } from "../stores.ts";
 import { print, printJson } from "./output.ts";

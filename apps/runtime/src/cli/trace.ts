@@ -3,13 +3,14 @@ import { type Hop, trace } from "@drawdown/billing";
 import { Problem } from "../problem.ts";
 import { withBilling } from "../stores.ts";
 import { print, printJson } from "./output.ts";
+import { explain, refusalJson } from "./refusals.ts";
 
 export async function traceCommand(id: string, options: { json: boolean }): Promise<void> {
   await withBilling(async (billing) => {
     const found = await trace(billing, id);
     if (found.state === "unknown") {
       throw new Problem(
-        `Nothing is known of ${id}: no deduction, request, stream entry, usage_log row or dead letter.`,
+        `Nothing is known of ${id}: no deduction, request, stream entry, usage_log row, dead letter or refusal.`,
       );
     }
     if (options.json) {
@@ -22,9 +23,11 @@ export async function traceCommand(id: string, options: { json: boolean }): Prom
         usage_log: found.usageLog,
         audit: found.audit,
         dead_letter: found.deadLetter,
+        refusals: found.refusals.map(refusalJson),
       });
     }
-    print([`${found.deductionId ?? found.id} is ${found.state.replace("_", " ")}`, ...found.hops.map(line)].join("\n"));
+    const heading = `${found.deductionId ?? found.id} is ${found.state.replace("_", " ")}`;
+    print([heading, ...found.hops.map(line), ...found.refusals.map(explain)].join("\n"));
   });
 }
 

@@ -9,6 +9,7 @@ import {
   type Deduction,
   formatUnits,
   type HoldRef,
+  type Price,
 } from "@drawdown/billing";
 import { GatewayError, refusalError } from "./errors.ts";
 import type { GatewayMetrics } from "./metrics.ts";
@@ -18,8 +19,13 @@ export type Charged = { outcome: "charged" | "repeated" } & Deduction;
 const firstPauseMs = 50;
 const longestPauseMs = 2_000;
 
-/** Charges once. Throws a `GatewayError` for every outcome that moves no money, a `BillingError` when a store failed. */
-export async function chargeOnce(billing: Billing, metrics: GatewayMetrics, request: ChargeRequest): Promise<Charged> {
+/** Charges once. `price` is kept with a refusal. Throws a `GatewayError` for every outcome that moves no money, a `BillingError` when a store failed. */
+export async function chargeOnce(
+  billing: Billing,
+  metrics: GatewayMetrics,
+  request: ChargeRequest,
+  price?: Price,
+): Promise<Charged> {
   const outcome = await measured(metrics, request, () => charge(billing, request));
   switch (outcome.outcome) {
     case "charged":
@@ -27,8 +33,11 @@ export async function chargeOnce(billing: Billing, metrics: GatewayMetrics, requ
       return outcome;
     case "conflict":
       throw conflict(request.requestId);
-    case "refused":
-      throw refusalError(outcome);
+    case "refused": {
+      const { requestId, provider, model, inputTokens, outputTokens } = request;
+      const estimate = { input_tokens: inputTokens, output_tokens: outputTokens };
+      throw refusalError(outcome, { requestId, provider, model, price, estimate });
+    }
     case "unknown_account":
       // The key named an account a moment ago: it was removed since, and the key with it.
       throw new GatewayError("invalid_api_key", "The API key is not valid.");

@@ -1,5 +1,13 @@
 /** POST /v1/charges, for gateways of other people: they served the call and report what it used. */
-import { type Billing, type ChargeRequest, costOf, formatUnits, readUsage, type Usage } from "@drawdown/billing";
+import {
+  type Billing,
+  type ChargeRequest,
+  costOf,
+  formatUnits,
+  type Price,
+  readUsage,
+  type Usage,
+} from "@drawdown/billing";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { z } from "zod";
 import { headerValue, plainText, readBody, requestIdOf } from "./body.ts";
@@ -35,14 +43,14 @@ export async function postCharge(
   const { json, digest } = readBody(request, chargeBody);
   const { id } = requestIdOf(request, json.request_id);
   reply.header("x-request-id", headerValue(id));
-  const charged = await chargeOnce(deps.billing, deps.metrics, {
-    account: caller.account,
-    virtualKey: caller.virtualKey,
-    requestId: id,
-    digest,
-    ...priceReported(deps.prices, caller, json),
-  });
-  return sendCharged(reply, charged);
+  const { drawn, price } = priceReported(deps.prices, caller, json);
+  const whose = { ...callerArgs(caller), requestId: id, digest };
+  return sendCharged(reply, await chargeOnce(deps.billing, deps.metrics, { ...whose, ...drawn }, price));
+}
+
+/** Who pays for a hold or a charge, and within which limit. */
+export function callerArgs({ account, virtualKey, limits }: Caller) {
+  return { account, virtualKey, ...(limits.spendLimit === null ? {} : { spendLimit: limits.spendLimit }) };
 }
 
 /** A charge, or a capture, as other people's gateways are answered. */
@@ -61,21 +69,22 @@ export function priceReported(
   prices: Prices,
   caller: Caller,
   report: { provider?: string | undefined; model: string; usage?: unknown },
-): Omit<ChargeRequest, "account" | "virtualKey" | "requestId" | "digest"> {
+): { drawn: Omit<ChargeRequest, "account" | "virtualKey" | "requestId" | "digest">; price: Price } {
   const { model, provider } = report;
   const priced = prices.price(caller, provider === undefined ? { model } : { model, provider });
   const usage = reportedUsage(priced, report.usage);
   const { costNanos, explanation } = costOf(priced.resolved.price, usage);
-  return {
+  const drawn = {
     costNanos,
     provider: priced.resolved.provider,
     model: priced.model,
     inputTokens: usage.inputTokens,
     outputTokens: usage.outputTokens,
     totalTokens: usage.totalTokens,
-    usageSource: "reported",
+    usageSource: "reported" as const,
     metadata: { price_id: explanation.price_id, ...flagsOf(caller) },
   };
+  return { drawn, price: priced.resolved.price };
 }
 
 /** What is odd about a caller is written beside the charge. */

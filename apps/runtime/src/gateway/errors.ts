@@ -2,7 +2,7 @@
  * Every refusal of the gateway, OpenAI-shaped: `{"error":{"message","type","param","code",…}}`. The two tables below are the one place
  * where an outcome of billing becomes an HTTP answer; they do not compile until they know every code and every reason.
  */
-import { BillingError, type BillingErrorCode, formatUnits, type Refusal } from "@drawdown/billing";
+import { BillingError, type BillingErrorCode, formatUnits, type Price, type Refusal } from "@drawdown/billing";
 
 export type GatewayErrorCode =
   | "invalid_api_key"
@@ -66,40 +66,63 @@ const codeOfRefusal: Record<Refusal["reason"], GatewayErrorCode> = {
   currency_mismatch: "model_not_priced",
 };
 
+/** What a refused request asked for. `estimate` says from what its required amount follows. */
+export type Asked = {
+  requestId: string;
+  provider: string;
+  model: string;
+  price?: Price | undefined;
+  estimate?: Record<string, unknown> | undefined;
+};
+
+/** A refusal by the scripts, with what was asked: kept for support (refusals.ts). */
+export type Refused = { refusal: Refusal; asked: Asked };
+
 /** An answer that is not 2xx. `fields` stand beside message, type and code; `headers` beside those of the code. */
 export class GatewayError extends Error {
   readonly code: GatewayErrorCode;
   readonly fields: Record<string, string>;
   readonly headers: Record<string, string>;
+  readonly refused: Refused | undefined;
 
   constructor(
     code: GatewayErrorCode,
     message: string,
-    more: { fields?: Record<string, string>; headers?: Record<string, string>; cause?: unknown } = {},
+    more: {
+      fields?: Record<string, string>;
+      headers?: Record<string, string>;
+      refused?: Refused;
+      cause?: unknown;
+    } = {},
   ) {
     super(message, { cause: more.cause });
     this.name = "GatewayError";
     this.code = code;
     this.fields = more.fields ?? {};
     this.headers = more.headers ?? {};
+    this.refused = more.refused;
   }
 }
 
-/** What a refused charge is answered. Amounts are decimal strings of units. */
-export function refusalError(refusal: Refusal): GatewayError {
+/** What a refused hold or charge is answered. Amounts are decimal strings of units. */
+export function refusalError(refusal: Refusal, asked: Asked): GatewayError {
   const code = codeOfRefusal[refusal.reason];
   if (code === "account_frozen") return new GatewayError(code, "The account is frozen. Nothing was charged.");
   if (code === "model_not_priced") {
     return new GatewayError(code, "The model has no price in the account's currency. Nothing was charged.");
   }
   const [available, required] = [formatUnits(refusal.availableNanos), formatUnits(refusal.requiredNanos)];
+  const refused = { refusal, asked };
   const { spend } = refusal;
   if (spend !== undefined) {
     const [limit, drawn, reserved] = [spend.limitNanos, spend.drawnNanos, spend.reservedNanos].map(formatUnits);
     return new GatewayError(
       code,
       `The key's limit of ${limit} a ${spend.period} does not cover this request: ${required} may be needed, ${drawn} is spent and ${reserved} is set aside. Nothing was charged.`,
-      { fields: { limit: limit ?? "", period: spend.period, spent: drawn ?? "", reserved: reserved ?? "", required } },
+      {
+        fields: { limit: limit ?? "", period: spend.period, spent: drawn ?? "", reserved: reserved ?? "", required },
+        refused,
+      },
     );
   }
   return new GatewayError(
@@ -107,6 +130,7 @@ export function refusalError(refusal: Refusal): GatewayError {
     `The balance does not cover this request: ${required} may be needed, ${available} is available. Nothing was charged.`,
     {
       fields: { balance: formatUnits(refusal.balanceNanos), held: formatUnits(refusal.heldNanos), available, required },
+      refused,
     },
   );
 }

@@ -8,14 +8,17 @@ import {
   type ChargeRequest,
   extendHold,
   findRequest,
+  formatUnits,
   type HoldOutcome,
   type HoldRef,
   openHold,
+  type Refusal,
   voidHold,
 } from "@drawdown/billing";
 import type { PricedCall } from "./bill.ts";
 import { type Charged, captureOnce, chargeHeaders, type Patience, untilOnRecord } from "./charge.ts";
-import { GatewayError, refusalError } from "./errors.ts";
+import { callerArgs } from "./charges.ts";
+import { type Asked, GatewayError, refusalError } from "./errors.ts";
 import type { HoldSize } from "./hold-size.ts";
 import type { GatewayMetrics } from "./metrics.ts";
 
@@ -50,16 +53,35 @@ export async function hold(deps: HoldDependencies, call: PricedCall, size: HoldS
         // The key named an account a moment ago: it was removed since, and the key with it.
         throw new GatewayError("invalid_api_key", "The API key is not valid.");
       case "refused": {
-        const enough = deps.holdPolicy === "available" && outcome.availableNanos >= size.leastNanos;
-        if (outcome.reason === "insufficient_balance" && enough && attempt < tries) {
-          amountNanos = outcome.availableNanos;
+        const coveredNanos = coverOf(outcome);
+        const enough = deps.holdPolicy === "available" && coveredNanos !== undefined && coveredNanos >= size.leastNanos;
+        if (enough && attempt < tries) {
+          amountNanos = coveredNanos;
           continue;
         }
         deps.metrics.holds.inc({ outcome: label });
-        throw refusalError({ ...outcome, requiredNanos: enough ? outcome.requiredNanos : leastOf(deps, size) });
+        const requiredNanos = enough ? outcome.requiredNanos : leastOf(deps, size);
+        throw refusalError({ ...outcome, requiredNanos }, askedOf(call, size));
       }
     }
   }
+}
+
+/** What could be held instead; undefined where no smaller amount would do. */
+function coverOf({ reason, availableNanos, spend }: Refusal): bigint | undefined {
+  if (spend !== undefined) return spend.limitNanos - spend.drawnNanos - spend.reservedNanos;
+  return reason === "insufficient_balance" ? availableNanos : undefined;
+}
+
+function askedOf(call: PricedCall, { wantedNanos, leastNanos, ...tokens }: HoldSize): Asked {
+  const { requestId, resolved, model } = call;
+  const amounts = { wanted: formatUnits(wantedNanos), least: formatUnits(leastNanos) };
+  const counts = {
+    input_tokens: tokens.inputTokens,
+    output_tokens: tokens.wantedOutputTokens,
+    least_output_tokens: tokens.leastOutputTokens,
+  };
+  return { requestId, provider: resolved.provider, model, price: resolved.price, estimate: { ...amounts, ...counts } };
 }
 
 function leastOf(deps: HoldDependencies, size: HoldSize): bigint {
@@ -68,8 +90,7 @@ function leastOf(deps: HoldDependencies, size: HoldSize): bigint {
 
 async function openOnce(billing: Billing, call: PricedCall, amountNanos: bigint): Promise<HoldOutcome> {
   return await openHold(billing, {
-    account: call.caller.account,
-    virtualKey: call.caller.virtualKey,
+    ...callerArgs(call.caller),
     requestId: call.requestId,
     digest: call.body.digest,
     amountNanos,

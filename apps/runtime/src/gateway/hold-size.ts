@@ -13,6 +13,10 @@ export type HoldSize = {
   wantedNanos: bigint;
   /** With less than this available the call is refused: the prompt, and a short answer. */
   leastNanos: bigint;
+  /** From what both follow. */
+  inputTokens: number;
+  wantedOutputTokens: number;
+  leastOutputTokens: number;
 };
 
 /** An answer that short is always provided for, and no cap is lower. */
@@ -55,8 +59,18 @@ export class HoldSizes {
     const answers = surface.answers(body.json);
     const limit = limitOf(surface.outputLimit(body.json), model);
     const cap = this.expected(caller.virtualKey, model) ?? limit;
-    const cost = (outputTokens: number) => costOf(resolved.price, { ...input, outputTokens: outputTokens * answers });
-    return { wantedNanos: cost(Math.min(limit, cap)), leastNanos: cost(Math.min(limit, floorTokens)) };
+    const [wantedOutputTokens, leastOutputTokens] = [
+      answers * Math.min(limit, cap),
+      answers * Math.min(limit, floorTokens),
+    ];
+    const cost = (outputTokens: number) => costOf(resolved.price, { ...input, outputTokens });
+    return {
+      wantedNanos: cost(wantedOutputTokens),
+      leastNanos: cost(leastOutputTokens),
+      inputTokens: input.inputTokens,
+      wantedOutputTokens,
+      leastOutputTokens,
+    };
   }
 }
 

@@ -11,9 +11,10 @@ import {
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { z } from "zod";
 import { headerValue, plainText, readBody, requestIdOf } from "./body.ts";
-import { flagsOf, priceReported, sendCharged } from "./charges.ts";
+import { callerArgs, flagsOf, priceReported, sendCharged } from "./charges.ts";
 import { GatewayError, refusalError } from "./errors.ts";
 import type { Caller } from "./keys.ts";
+import { requireModel } from "./limits.ts";
 import type { Prices } from "./prices.ts";
 
 const defaultTtlSeconds = 300;
@@ -59,10 +60,10 @@ export async function postHold(
   const { json, digest } = readBody(request, holdBody);
   const { id } = requestIdOf(request, json.request_id);
   reply.header("x-request-id", headerValue(id));
-  const { costNanos, provider, model } = costOfBody(deps.prices, caller, json);
+  const { drawn, price } = costOfBody(deps.prices, caller, json);
+  const { costNanos, provider, model, inputTokens, outputTokens } = drawn;
   const outcome = await openHold(deps.billing, {
-    account: caller.account,
-    virtualKey: caller.virtualKey,
+    ...callerArgs(caller),
     requestId: id,
     digest,
     amountNanos: costNanos,
@@ -79,8 +80,10 @@ export async function postHold(
         expires_at: outcome.expiresAt.toISOString(),
         available: formatUnits(outcome.availableNanos),
       });
-    case "refused":
-      throw refusalError(outcome);
+    case "refused": {
+      const estimate = price && { input_tokens: inputTokens, output_tokens: outputTokens };
+      throw refusalError(outcome, { requestId: id, provider, model, price, estimate });
+    }
     case "unknown_account":
       throw new GatewayError("invalid_api_key", "The API key is not valid.");
     case "answered":
@@ -97,7 +100,13 @@ export async function postCapture(
 ): Promise<FastifyReply> {
   const { json } = readBody(request, priced);
   const { account, virtualKey } = caller;
-  const drawn = { virtualKey, ...costOfBody(deps.prices, caller, json) };
+  // The service was given: which models the key may use is no question any more.
+  const { drawn: cost } = costOfBody(
+    deps.prices,
+    { ...caller, limits: { ...caller.limits, allowedModels: null } },
+    json,
+  );
+  const drawn = { virtualKey, ...cost };
   const outcome = await captureHold(deps.billing, { account, holdId: holdIdOf(request) }, drawn);
   switch (outcome.outcome) {
     case "charged":
@@ -128,15 +137,11 @@ export async function deleteHold(
 
 function costOfBody(prices: Prices, caller: Caller, json: z.infer<typeof priced>) {
   if (json.amount === undefined) return priceReported(prices, caller, { ...json, model: json.model ?? "" });
-  return {
-    costNanos: json.amount,
-    provider: json.provider ?? external,
-    model: json.model ?? external,
-    inputTokens: 0,
-    outputTokens: 0,
-    usageSource: "reported" as const,
-    metadata: flagsOf(caller),
-  };
+  const [provider, model] = [json.provider ?? external, json.model ?? external];
+  requireModel(caller, [model, `${provider}/${model}`]);
+  const counts = { inputTokens: 0, outputTokens: 0, usageSource: "reported" as const };
+  const drawn = { costNanos: json.amount, provider, model, ...counts, metadata: flagsOf(caller) };
+  return { drawn, price: undefined };
 }
 
 function parsed(text: string): bigint | undefined {

@@ -4,7 +4,7 @@
  */
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
-import { type AccountRef, BillingError } from "@drawdown/billing";
+import { type AccountRef, BillingError, type KeyLimits, parseUnits } from "@drawdown/billing";
 import { type Db, findVirtualKey, type VirtualKeyRow } from "@drawdown/db";
 import { GatewayError } from "./errors.ts";
 import { Memory } from "./memory.ts";
@@ -16,6 +16,7 @@ export type Caller = {
   customerTypeId: string | null;
   /** The account's owner has another customer type than the key's user: charged, and flagged. */
   customerTypeMismatch: boolean;
+  limits: KeyLimits;
 };
 
 const maxKeys = 100_000;
@@ -53,12 +54,14 @@ export async function authenticate(
     account: { id: row.accountBalanceId, ownerId: row.ownerId, type: row.accountType, currency: row.currency },
     customerTypeId: row.customerTypeId,
     customerTypeMismatch: row.customerTypeId !== row.accountCustomerTypeId,
+    limits: limitsOf(row),
   };
 }
 
-/** What Postgres holds of a secret: SHA-256 in lower-case hex. */
-export function hashSecret(secret: string): string {
-  return createHash("sha256").update(secret).digest("hex");
+function limitsOf({ allowedModels, spendLimit, spendPeriod, requestsPerMinute }: VirtualKeyRow): KeyLimits {
+  const spend =
+    spendLimit === null || spendPeriod === null ? null : { period: spendPeriod, limitNanos: parseUnits(spendLimit) };
+  return { allowedModels, spendLimit: spend, requestsPerMinute };
 }
 
 function readApiKey(headers: IncomingHttpHeaders): { virtualKey: string; secret: string } {

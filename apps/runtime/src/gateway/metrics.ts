@@ -61,6 +61,12 @@ function moneyMetrics(registers: Registry[]) {
       labelNames: ["reason"] as const,
       registers,
     }),
+    refusalsDropped: new Counter({
+      name: "drawdown_refusals_dropped_total",
+      help: "Refusals that were answered and not kept, by reason.",
+      labelNames: ["reason"] as const,
+      registers,
+    }),
     customerTypeMismatches: new Counter({
       name: "drawdown_customer_type_mismatch_total",
       help: "Charges whose account has another customer type than the key's user.",

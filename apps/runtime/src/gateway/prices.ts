@@ -14,6 +14,7 @@ import { type Db, schema } from "@drawdown/db";
 import type { Logger } from "../log.ts";
 import { GatewayError } from "./errors.ts";
 import type { Caller } from "./keys.ts";
+import { mayUse, requireModel } from "./limits.ts";
 import type { Provider } from "./provider.ts";
 
 export type PricedModel = {
@@ -58,7 +59,7 @@ export class Prices {
     } while (this.#readAgain);
   }
 
-  /** The price of a model for this caller, now. Throws `model_not_priced`. */
+  /** The price of a model for this caller, now. Throws `model_not_priced`, `model_not_allowed`. */
   price(caller: Caller, asked: { model: string; provider?: string }): PricedModel {
     const query = { customerTypeId: caller.customerTypeId, currency: caller.account.currency, at: new Date() };
     const resolved = resolvePrice(this.#known.list, { ...asked, ...query });
@@ -68,7 +69,11 @@ export class Prices {
     }
     const prefix = `${resolved.provider}/`;
     const prefixed = asked.model.toLowerCase().startsWith(prefix);
-    return { resolved, model: prefixed ? asked.model.slice(prefix.length) : asked.model };
+    const model = prefixed ? asked.model.slice(prefix.length) : asked.model;
+    // Without its provider a name means its maker's price: that name allows the maker's model alone.
+    const bare = resolvePrice(this.#known.list, { model, ...query });
+    requireModel(caller, [`${prefix}${model}`, ...(bare?.provider === resolved.provider ? [model] : [])]);
+    return { resolved, model };
   }
 
   /** The price, and the provider to send the call to. Throws `model_not_priced` for a model that nobody serves here. */
@@ -81,7 +86,7 @@ export class Prices {
     return { ...priced, provider };
   }
 
-  /** Every model that this caller can ask for, by the name to ask with. */
+  /** Every model that this caller may ask for, by the name to ask with. */
   models(caller: Caller): { id: string; ownedBy: string; created: Date }[] {
     const query = { customerTypeId: caller.customerTypeId, currency: caller.account.currency, at: new Date() };
     return listPrices(this.#known.list, query)
@@ -91,6 +96,7 @@ export class Prices {
         const id =
           bare?.provider === provider && bare.price.id === price.id ? price.model : `${provider}/${price.model}`;
         return { id, ownedBy: provider, created: price.validFrom };
-      });
+      })
+      .filter(({ id, ownedBy }) => mayUse(caller, id.startsWith(`${ownedBy}/`) ? [id] : [id, `${ownedBy}/${id}`]));
   }
 }

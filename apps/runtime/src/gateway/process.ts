@@ -13,6 +13,7 @@ import type { Memory } from "./memory.ts";
 import { gatewayMetrics } from "./metrics.ts";
 import { Prices } from "./prices.ts";
 import { providerConnections } from "./provider.ts";
+import { Refusals } from "./refusals.ts";
 import { type Gateway, gatewayServer } from "./server.ts";
 
 /** Of the ten seconds that a stop may take: answers end by themselves, then they are cut and charged as far as they came. */
@@ -44,12 +45,15 @@ async function startGateway(config: Config, port: number, log: Logger, stopping:
   const listening = keepTrue(config.databaseUrl, keys, prices, closing.signal, onError);
   await listening.begun;
   const agent = providerConnections(config.upstreamSilenceMs);
+  const metrics = gatewayMetrics();
+  const refusals = new Refusals(db, metrics, log);
   const gateway = gatewayServer({
     billing,
     keys,
     prices,
+    refusals,
     agent,
-    metrics: gatewayMetrics(),
+    metrics,
     log,
     stopping,
     cut: cut.signal,
@@ -65,6 +69,7 @@ async function startGateway(config: Config, port: number, log: Logger, stopping:
   return {
     stop: async () => {
       await finish(gateway, cut);
+      await refusals.stop();
       closing.abort();
       await Promise.all([listening.ended, applying, standingIn, agent.destroy()]);
       await stores.close();

@@ -17,10 +17,12 @@ import type { HoldPolicy } from "./held.ts";
 import { HoldSizes } from "./hold-size.ts";
 import { deleteHold, postCapture, postHold } from "./holds.ts";
 import { authenticate, type Caller } from "./keys.ts";
+import { requireRate } from "./limits.ts";
 import type { Memory } from "./memory.ts";
 import type { GatewayMetrics } from "./metrics.ts";
 import type { Prices } from "./prices.ts";
 import { type ProxyDependencies, proxy } from "./proxy.ts";
+import type { Refusals } from "./refusals.ts";
 import { chat } from "./surfaces/chat.ts";
 import { embeddings } from "./surfaces/embeddings.ts";
 import { messages } from "./surfaces/messages.ts";
@@ -36,6 +38,7 @@ export type GatewayDependencies = {
   billing: Billing;
   keys: Memory<VirtualKeyRow>;
   prices: Prices;
+  refusals: Refusals;
   agent: Dispatcher;
   metrics: GatewayMetrics;
   log: Logger;
@@ -81,11 +84,12 @@ export function gatewayServer(deps: GatewayDependencies): Gateway {
     done();
   });
   healthRoutes(app, { registry: deps.metrics.registry, checks: () => checks(deps) });
-  refusals(app, deps.log);
+  refuse(app, deps);
 
   app.register((routes, _options, done) => {
     routes.addHook("onRequest", async (request) => {
       request.caller = await authenticate(deps.keys, request.headers, new Date());
+      await requireRate(deps.billing, request.caller, request);
     });
     for (const surface of [chat, responses, messages, embeddings])
       routes.post(`/v1${surface.path}`, (request, reply) =>
@@ -154,8 +158,9 @@ function measure(metrics: GatewayMetrics, inFlight: InFlight, request: FastifyRe
   });
 }
 
-function refusals(app: FastifyInstance, log: Logger): void {
+function refuse(app: FastifyInstance, { log, refusals }: GatewayDependencies): void {
   app.setErrorHandler((error, request, reply) => {
+    if (error instanceof GatewayError && error.refused && request.caller) refusals.add(request.caller, error.refused);
     // Fastify closes the connection on a body it did not read. A client that is still sending would see a broken pipe instead of
     // the answer: what it sends is read and thrown away, for as long as a request may take.
     reply.removeHeader("connection");

@@ -17,7 +17,7 @@ import {
   type Stats,
   verifyChain,
 } from "@drawdown/billing";
-import { readClock, runScheduleNow } from "@drawdown/db";
+import { readClock, removeOldRefusals, runScheduleNow } from "@drawdown/db";
 import type { Config } from "../config.ts";
 import type { JobsOptions } from "./runner.ts";
 import { beatCron, enterSchedules, runStartSchedules, type Schedule, scheduleTasks } from "./schedules.ts";
@@ -81,7 +81,8 @@ function cleanupSchedule(billing: Billing, { cleanup: limits, alerts }: Schedule
       const pressed = isPressed((await readStats(billing)).redis, alerts.memoryShare);
       const maxAgeMs = pressed ? Math.min(limits.maxAgeMs, limits.pressureMaxAgeMs) : limits.maxAgeMs;
       const shards = await cleanup(billing, { maxAgeMs, maxPerShard: limits.batchSize, dryRun: false, signal });
-      return { max_age_ms: maxAgeMs, ...total(shards) };
+      const refusalsRemoved = signal.aborted ? 0 : await removeOldRefusals(billing.db, signal);
+      return { max_age_ms: maxAgeMs, ...total(shards), refusals_removed: refusalsRemoved };
     },
   };
 }

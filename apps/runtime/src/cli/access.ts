@@ -1,0 +1,61 @@
+/** The commands about who may use the gateway, and why it refused: keys with their limits, and refusals. */
+import type { Command } from "commander";
+import { Option } from "commander";
+import { Problem } from "../problem.ts";
+import { acting } from "./operator.ts";
+
+/** Adds them. `asked` makes a command with `--json` below the program. */
+export function accessCommands(
+  asked: (nameAndArguments: string, description: string) => Command,
+  program: Command,
+): void {
+  const keys = program.command("keys").description("make, list and revoke API keys");
+  const askedKeys = (nameAndArguments: string, description: string) =>
+    keys.command(nameAndArguments).description(description).option("--json", "print one JSON document", false);
+  acting(askedKeys("create", "make a key; its secret is shown this once"))
+    .option("--account <id>", "who pays: the account's or its owner's id")
+    .option("--user <id>", "whose key it is; needed where an account has several users")
+    .option("--name <text>", "what it is called in lists")
+    .addOption(moment("--expires <when>", "from then on it is refused: ISO 8601, or in 30d, 12h, 15m", 1))
+    .addOption(
+      new Option("--models <names>", "only these, with commas between; gpt-4o* is all that begin so").argParser(
+        (text) => text.split(",").map((name) => name.trim()),
+      ),
+    )
+    .option("--spend-limit <units>", "the most that it draws in a period")
+    .addOption(new Option("--spend-period <period>", "of UTC").choices(["day", "week", "month"]))
+    .addOption(
+      new Option("--rpm <n>", "requests in any 60 seconds").argParser((text) => {
+        if (!/^[1-9]\d{0,5}$/.test(text)) throw new Problem(`--rpm must be a whole number from 1, not ${text}.`);
+        return Number(text);
+      }),
+    )
+    .action(async (options) => (await import("./keys.ts")).createKeyCommand(options));
+  askedKeys("list", "list keys and their limits; never a secret")
+    .option("--account <id>", "only those that this account pays for")
+    .action(async (options) => (await import("./keys.ts")).listKeysCommand(options));
+  acting(askedKeys("revoke <key>", "revoke a key, for ever; every gateway knows within a second")).action(
+    async (key, options) => (await import("./keys.ts")).revokeKeyCommand(key, options),
+  );
+  asked("refusals", "show why requests were refused with 402: the figures of that moment")
+    .requiredOption("--account <id>", "the account's or its owner's id")
+    .addOption(moment("--since <when>", "only from then on: ISO 8601, or 30d, 12h, 15m ago", -1))
+    .action(async (options) => (await import("./refusals.ts")).refusalsCommand(options));
+}
+
+const unitMs = { d: 86_400_000, h: 3_600_000, m: 60_000 } as const;
+
+/** A moment, or how far off it is from now: ahead (1) or back (-1). */
+function moment(flags: string, description: string, direction: 1 | -1): Option {
+  return new Option(flags, description).argParser((text) => {
+    const [, count, unit] = /^(\d{1,6})([dhm])$/.exec(text) ?? [];
+    if (count !== undefined)
+      return new Date(Date.now() + direction * Number(count) * unitMs[unit as keyof typeof unitMs]);
+    const at = /^\d{4}-\d{2}-\d{2}/.test(text) ? new Date(text) : undefined;
+    if (at === undefined || Number.isNaN(at.getTime()))
+      throw new Problem(
+        `${flags.split(" ")[0]} must be a moment like 2027-01-31T12:00:00Z, or 30d, 12h, 15m, not ${text}.`,
+      );
+    return at;
+  });
+}
