@@ -27,6 +27,7 @@ import { chat } from "./surfaces/chat.ts";
 import { embeddings } from "./surfaces/embeddings.ts";
 import { messages } from "./surfaces/messages.ts";
 import { responses } from "./surfaces/responses.ts";
+import { refuseUnreadable } from "./unreadable.ts";
 
 /** The longest body that is read, in bytes: room for images, far from what would stop the process. */
 const bodyLimitBytes = 16 * 1024 * 1024;
@@ -69,6 +70,7 @@ export function gatewayServer(deps: GatewayDependencies): Gateway {
     forceCloseConnections: "idle",
     return503OnClosing: false,
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 1_024 },
+    clientErrorHandler: refuseUnreadable,
     frameworkErrors: (error, request, reply) => sendError(reply, error, request.url),
   });
   const inFlight = trackInFlight(app);
