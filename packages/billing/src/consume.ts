@@ -317,7 +317,8 @@ async function judge(
   const judged = new Set(batch.map(keyOf));
   for (const [shard, entries] of Map.groupBy(batch, (raw) => raw.shard)) {
     const failed = entries.filter((raw) => failures.get(raw)?.database).length;
-    const others = [...suspects].filter(([key, { raw }]) => raw.shard === shard && !judged.has(key)).length;
+    const waits = brake.holds(shard);
+    const others = waits ? [...suspects].filter(([key, { raw }]) => raw.shard === shard && !judged.has(key)).length : 0;
     await brake.judge(shard, { size: entries.length, failed, others, fresh: !again });
   }
   for (const [raw, failure] of failures) {

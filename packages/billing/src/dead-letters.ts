@@ -34,8 +34,10 @@ export async function keepDeadLetter(billing: Billing, raw: RawEntry, failure: F
     printable(Buffer.from(failure.message)).slice(0, 2_000),
     failure.attempts,
   ];
-  const accountId = readable.get("account_seq") === undefined ? null : (readable.get("account_id") ?? null);
-  await writeInEpoch(billing, [{ ...raw, accountId }], (query) => query(statement, values));
+  const accountId = readable.get("account_seq") === undefined ? undefined : readable.get("account_id");
+  // What was drawn from no account of ours needs no transaction.
+  if (accountId === undefined) await billing.query(statement, values);
+  else await writeInEpoch(billing, [{ ...raw, accountId }], (query) => query(statement, values));
   billing.observe("dead_letter.written", { entry: raw.entryId });
 }
 

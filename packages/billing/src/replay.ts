@@ -116,6 +116,7 @@ async function gather(billing: Billing, run: Run, work: readonly Work[]): Promis
 /** From the stream. What is not there any more is in the books by the place its rows name, or it is lost and says so. */
 async function gatherEntries(billing: Billing, shard: number, work: readonly Work[]): Promise<void> {
   const ids = work.map(({ target }) => target.entry_id);
+  const epoch = await billing.fence.epoch(shard);
   const inStream = await readEntries(billing, shard, ids);
   const booked = await findBookedIds(
     billing,
@@ -125,7 +126,7 @@ async function gatherEntries(billing: Billing, shard: number, work: readonly Wor
   for (const one of work) {
     const entryId = one.target.entry_id;
     const fields = inStream.get(entryId);
-    one.raw = { shard, entryId, deliveryCount: 0, fields: fields ?? [] };
+    one.raw = { shard, entryId, deliveryCount: 0, fields: fields ?? [], epoch };
     if (fields === undefined && booked.has(entryId)) one.outcome = "already";
   }
 }

@@ -120,7 +120,7 @@ export class Storm {
   /** A worker's connections are gone for a while: what it has in hand stays there longer than an emptied shard waits. */
   async #starve(takeAll: OwnProcess["takeAll"]): Promise<void> {
     const giveBack = await takeAll();
-    await pause(this.random() * 600); // how long
+    await pause(300 + this.random() * 1_200); // how long
     giveBack();
     await pause(this.random() * 300, undefined, { signal: this.#stop.signal }).catch(() => {}); // and how seldom
   }
