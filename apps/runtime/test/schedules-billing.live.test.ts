@@ -112,6 +112,19 @@ describe("the schedule of cleanup", () => {
     expect((await readStats(billing)).shards.flatMap(({ consumers }) => consumers)).toEqual([]);
   });
 
+  test("removes refusals older than 30 days", async () => {
+    const insert = (age: string) =>
+      db.$client.query(
+        `INSERT INTO data.refusal (created_at, account_id, virtual_key, request_id, code, currency, balance, held, credit_limit, required)
+         VALUES (now() - $1::interval, gen_random_uuid(), 'vk', 'r', 'insufficient_balance', 'USD', 0, 0, 0, 1)`,
+        [age],
+      );
+    await insert("31 days");
+    await insert("29 days");
+    expect(await runOf("cleanup")).toMatchObject({ refusals_removed: 1 });
+    expect(await runOf("cleanup")).toMatchObject({ refusals_removed: 0 });
+  });
+
   test("has its settings from the environment, also the limit of memory", async () => {
     const left = await settledEntries(3 * HOUR, 1.5 * HOUR, 10 * MINUTE);
     expect(await runOf("cleanup", { CLEANUP_MAX_AGE_HOURS: "2" })).toMatchObject({ trimmed: 1 });

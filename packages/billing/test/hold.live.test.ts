@@ -332,7 +332,7 @@ describe("a hold", () => {
     }
     await expect(openHold(stage.billing, aHold(account, -1n))).rejects.toThrow("out of range");
     await expect(openHold(stage.billing, aHold(account, 10n ** 30n))).rejects.toThrow("out of range");
-    expect(await openHold(stage.billing, aHold({ ...other, id: randomUUID() }, UNIT))).toEqual({
+    expect(await openHold(stage.billing, aHold({ ...other, id: randomUUID(), ownerId: randomUUID() }, UNIT))).toEqual({
       outcome: "unknown_account",
     });
     await stage.query("UPDATE data.account_balance SET status = 'frozen' WHERE id = $1", [other.id]);
