@@ -271,11 +271,11 @@ class Simulation {
 
   /** An operator whose act is cut off by a store being away, or by a crash, starts it again. */
   async #insistOn(act: () => Promise<unknown>): Promise<boolean> {
-    return await waitFor(() => happened(act), {
-      timeoutMs: 60_000,
-      what: "the end of an operator's act",
-      intervalMs: 100,
-    });
+    const finish = async () => {
+      await act();
+      return true;
+    };
+    return await waitFor(finish, { timeoutMs: 120_000, what: "the end of an operator's act", intervalMs: 100 });
   }
 
   async #replay(random: Random): Promise<void> {
