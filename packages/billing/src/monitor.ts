@@ -116,16 +116,13 @@ function judgeAge({ shards, totals }: Stats, limits: MonitorSettings): Judgement
   const kind = "oldest_unsettled";
   const age = totals.oldestUnsettledMs;
   if (age === null || age <= limits.oldestUnsettledMs) return { kind, verdict: "fine" };
+  const shard = shards.find((one) => one.oldestUnsettledMs === age)?.shard;
   return {
     kind,
     verdict: "wrong",
     level: age > limits.oldestUnsettledMs * CRITICAL.times ? "critical" : "warning",
-    message: `An entry has waited to be settled for ${seconds(age)}; the limit is ${seconds(limits.oldestUnsettledMs)}.`,
-    details: {
-      age_ms: age,
-      limit_ms: limits.oldestUnsettledMs,
-      shard: shards.find((shard) => shard.oldestUnsettledMs === age)?.shard ?? null,
-    },
+    message: `An entry of shard ${shard} has waited to be settled for ${seconds(age)}; the limit is ${seconds(limits.oldestUnsettledMs)}.`,
+    details: { age_ms: age, limit_ms: limits.oldestUnsettledMs, shard: shard ?? null },
   };
 }
 

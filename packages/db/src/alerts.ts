@@ -35,6 +35,16 @@ export async function resolveAlert(db: Db, kind: string, key: string): Promise<v
   );
 }
 
+/** What is open now, the oldest first. Ids are 64-bit numbers as text. */
+export async function listOpenAlerts(db: Db, limit = 1_000): Promise<(NewAlert & { id: string; openedAt: Date })[]> {
+  const { rows } = await db.$client.query<NewAlert & { id: string; openedAt: Date }>(
+    `SELECT id, level, kind, key, message, details, opened_at AS "openedAt" FROM data.alert WHERE resolved_at IS NULL
+      ORDER BY opened_at, id LIMIT $1`,
+    [limit],
+  );
+  return rows;
+}
+
 /** The clock by which alerts open. */
 export async function readClock(db: Db): Promise<Date> {
   const { rows } = await db.$client.query<{ at: Date }>("SELECT clock_timestamp() AS at");

@@ -1,20 +1,32 @@
-/** `drawdown stats`: what the streams look like, and what runs by itself. What Redis does not tell is unknown, never zero. */
+/** `drawdown stats`: what the streams look like, what runs by itself, and which alerts are open. What Redis does not tell is unknown, never zero. */
 import { readStats, type ShardStats, type Stats } from "@drawdown/billing";
-import { listSchedules, type ScheduleState } from "@drawdown/db";
+import { listOpenAlerts, listSchedules, type ScheduleState } from "@drawdown/db";
 import { withBilling } from "../stores.ts";
 import { duration, print, printJson, printPairs, printTable } from "./output.ts";
+
+type Alerts = Awaited<ReturnType<typeof listOpenAlerts>>;
 
 export async function statsCommand(options: { json: boolean }): Promise<void> {
   await withBilling(async (billing, db) => {
     const stats = await readStats(billing);
     const schedules = await listSchedules(db);
-    if (options.json) printJson(document(stats, schedules));
-    else printAll(stats, schedules);
+    const alerts = await listOpenAlerts(db);
+    if (options.json) printJson(document(stats, schedules, alerts));
+    else printAll(stats, schedules, alerts);
   });
 }
 
-function document({ shards, totals, redis }: Stats, schedules: readonly ScheduleState[]) {
+function document({ shards, totals, redis }: Stats, schedules: readonly ScheduleState[], alerts: Alerts) {
   return {
+    alerts: alerts.map(({ id, level, kind, key, message, details, openedAt }) => ({
+      id,
+      level,
+      kind,
+      key,
+      message,
+      opened_at: openedAt,
+      details,
+    })),
     totals: {
       length: totals.length,
       lag: totals.lag,
@@ -62,7 +74,7 @@ function document({ shards, totals, redis }: Stats, schedules: readonly Schedule
   };
 }
 
-function printAll({ shards, totals, redis }: Stats, schedules: readonly ScheduleState[]): void {
+function printAll({ shards, totals, redis }: Stats, schedules: readonly ScheduleState[], alerts: Alerts): void {
   printTable([
     ["shard", "length", "lag", "pending", "oldest pending", "memory", "last id"],
     ...shards.filter(({ length }) => length > 0).map(row),
@@ -88,6 +100,12 @@ function printAll({ shards, totals, redis }: Stats, schedules: readonly Schedule
       typeof lastResult?.["outcome"] === "string" ? lastResult["outcome"] : "-",
       nextRunAt.toISOString(),
     ]),
+  ]);
+  if (alerts.length === 0) return;
+  print("");
+  printTable([
+    ["open alert", "level", "about", "since", ""],
+    ...alerts.map(({ kind, level, key, openedAt, message }) => [kind, level, key, openedAt.toISOString(), message]),
   ]);
 }
 
