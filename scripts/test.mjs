@@ -80,7 +80,7 @@ async function testAll() {
   count("unit tests", await runVitest({ title: "unit tests", projects: ["unit"], timeoutMs: 300_000 }));
   if (await step("looking for Redis", [tool("node"), "scripts/redis.ts"], 600_000)) {
     const title = "live tests";
-    count(title, await runVitest({ title, projects: ["live"], timeoutMs: 900_000 }));
+    count(title, await runVitest({ title, projects: ["live"], timeoutMs: 1_800_000 }));
     await simulate(seeds);
   }
   await testBrowser();

@@ -75,7 +75,7 @@ describe("a worker's name", () => {
     await other.connect();
     await cutBy(other);
     await taking;
-    await lost.promise;
+    await expect(lost.promise).resolves.toBeUndefined();
     await other.end();
   });
 });

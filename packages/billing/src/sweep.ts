@@ -54,13 +54,10 @@ async function note(billing: Billing, due: readonly Due[]): Promise<void> {
   const fields = ["account", "virtual_key", "request_id", "provider", "model", "amount", "opened", "expires"] as const;
   const holds = due.flatMap(({ shard, toNote }) => toNote.map((holdId) => ({ shard, holdId })));
   const rows = await Promise.all(
-    holds.map(async ({ shard, holdId }) => {
+    holds.map(async ({ shard, holdId }): Promise<Record<string, string | null | undefined>> => {
       const key = holdKey(shard, randomOf(holdId) ?? "");
       const values = await billing.ask((redis) => redis.hmget(key, ...fields));
-      return { hold_id: holdId, ...Object.fromEntries(fields.map((name, i) => [name, values[i]])) } as Record<
-        string,
-        string
-      >;
+      return { hold_id: holdId, ...Object.fromEntries(fields.map((name, i) => [name, values[i]])) };
     }),
   );
   const known = rows.filter((row) => row["account"]); // a record that is gone was ended by its opener a moment ago

@@ -73,7 +73,7 @@ test(`Rule 4: ${EACH} malformed entries among ${EACH} good ones: the good ones s
   }
   const numberOf = async (sql: string) => (await stage.query<{ n: number }>(sql))[0]?.n;
   await waitFor(async () => (await numberOf("SELECT count(*)::int AS n FROM data.dead_letter")) === EACH, {
-    timeoutMs: 120_000,
+    timeoutMs: 300_000,
     what: "all malformed entries kept",
   });
   await stage.atRest();
