@@ -31,7 +31,7 @@ async function append(entries: readonly { account: AccountRef; fields: Fields }[
 }
 
 test(`Rule 4: ${EACH} malformed entries among ${EACH} good ones: the good ones settle, each malformed one is a dead letter with its bytes and reason, nothing is pending, and the worker goes on (seed ${SEED})`, {
-  timeout: 300_000,
+  timeout: 600_000,
 }, async () => {
   const random = randomOf(SEED);
   const accounts = await Promise.all(Array.from({ length: 20 }, () => stage.account("100000")));
@@ -120,7 +120,7 @@ test(`Rule 4: ${EACH} malformed entries among ${EACH} good ones: the good ones s
 });
 
 test("Rule 4: poison that stays below a tenth of each batch never stops its shard, however much of it is tried again at once", {
-  timeout: 60_000,
+  timeout: 180_000,
 }, async () => {
   const account = await stage.account("1000");
   const random = randomOf(SEED);
