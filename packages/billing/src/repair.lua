@@ -30,6 +30,10 @@ local entry = redis.call('XADD', STREAM, '*', 'kind', 'repair', 'account_id', AC
 redis.call('HSET', ACCOUNT, 'b', BALANCE, 'd', DEBITS, 'q', seq, 'v', VERSION, 'l', LIMIT, 's', STATUS, 'c', CURRENCY)
 -- A hash that was no account may lack what is held; nothing is held on it that anybody could capture.
 redis.call('HSETNX', ACCOUNT, 'h', '0')
+-- What keys drew may lack what the account lacked: it is found again in the books (spend.ts).
+for _, field in ipairs(redis.call('HKEYS', ACCOUNT)) do
+  if field:sub(1, 2) == 's:' then redis.call('HDEL', ACCOUNT, field) end
+end
 done = table.concat({ entry, seq, BEFORE, BALANCE, iso }, ' ')
 redis.call('SET', REMEMBERED, done, 'PX', REMEMBER_MS)
 for i = 19, #ARGV do redis.call('XDEL', STREAM, ARGV[i]) end

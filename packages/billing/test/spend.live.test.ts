@@ -11,10 +11,12 @@ import {
   chargeMany,
   type HoldRequest,
   openHold,
+  repair,
   type SpendLimit,
   shardOf,
   voidHold,
 } from "../src/index.ts";
+import { balanceKeyOf, settledAccountOf } from "./repair-stage.ts";
 import { aCharge, openStage, type Stage } from "./stage.ts";
 
 const UNIT = 1_000_000_000n;
@@ -33,9 +35,7 @@ const aHold = (account: AccountRef, units: bigint, spendLimit: SpendLimit, more:
   ...{ ttlMs: 30_000, provider: "openai", model: "gpt-4o", spendLimit },
   ...more,
 });
-const keyOf = ({ id, type, ownerId }: AccountRef) =>
-  `balance:{stream:deductions:${shardOf(id, 16)}}:${type}:${ownerId}`;
-const fieldOf = (account: AccountRef, key = "vk_test") => stage.billing.redis.hget(keyOf(account), `s:${key}`);
+const fieldOf = (account: AccountRef, key = "vk_test") => stage.billing.redis.hget(balanceKeyOf(account), `s:${key}`);
 /** What the key drew in this period, as Redis counts it. */
 const spent = async (account: AccountRef) => {
   const [, , drawn, unknown] = (await fieldOf(account))?.split(" ") ?? [];
@@ -153,7 +153,7 @@ describe("a key's spend limit", () => {
         reason: "spend_limit",
         spend: { drawnNanos: 9n * UNIT, reservedNanos: 0n },
       });
-      await stage.billing.redis.del(keyOf(account));
+      await stage.billing.redis.del(balanceKeyOf(account));
     }
     expect(await charge(stage.billing, limited(account, 10n))).toMatchObject({ outcome: "charged" });
     expect(await spent(account)).toBe(String(10n * UNIT));
@@ -173,7 +173,7 @@ describe("a key's spend limit", () => {
       for (let i = 0; i < times; i++) await draw(billing, request());
     };
     for (let round = 0; round < 10; round++) {
-      await stage.billing.redis.hdel(keyOf(account), "s:vk_test");
+      await stage.billing.redis.hdel(balanceKeyOf(account), "s:vk_test");
       await Promise.all([
         ...processes.map((billing) => drawAgain(billing, 30, () => aCharge(account, 7n * UNIT))),
         ...processes.map((billing) => drawAgain(billing, 5, () => limited(account, 50_000n))),
@@ -189,9 +189,9 @@ describe("a key's spend limit", () => {
   test("2: one that died while it counted leaves what the next one finishes", async () => {
     const account = await stage.account("1000");
     expect(await charge(stage.billing, aCharge(account, UNIT))).toMatchObject({ outcome: "charged" });
-    const { seq } = { seq: await stage.billing.redis.hget(keyOf(account), "q") };
+    const { seq } = { seq: await stage.billing.redis.hget(balanceKeyOf(account), "q") };
     await stage.billing.redis.hset(
-      keyOf(account),
+      balanceKeyOf(account),
       "s:vk_test",
       `day ${new Date().toISOString().slice(0, 10)} 0 ${seq}`,
     );
@@ -201,13 +201,29 @@ describe("a key's spend limit", () => {
     expect(await spent(account)).toBe(String(3n * UNIT));
   });
 
+  test("2: after a repair it is found again: Redis may have lost what the key drew", async () => {
+    const account = await settledAccountOf(stage, 3);
+    const refused = { outcome: "refused", reason: "spend_limit", spend: { drawnNanos: 3n * UNIT } };
+    expect(await charge(stage.billing, limited(account, 3n))).toMatchObject(refused);
+    const today = (await fieldOf(account))?.split(" ")[1];
+    await stage.billing.redis.hset(balanceKeyOf(account), {
+      b: "99000000000",
+      d: "1000000000",
+      q: "2",
+      "s:vk_test": `day ${today} 0`,
+    });
+    const act = { actor: "ann", role: "admin", reason: "a replica that lagged" };
+    expect(await repair(stage.billing, account, act)).toMatchObject({ outcome: "repaired" });
+    expect(await charge(stage.billing, limited(account, 3n))).toMatchObject(refused);
+  });
+
   test("2: a new period begins with nothing; another period's limit counts from the books", async () => {
     const account = await stage.account("1000");
     expect(await charge(stage.billing, limited(account, 5n, { costNanos: 5n * UNIT }))).toMatchObject({
       outcome: "charged",
     });
     const today = (await fieldOf(account))?.split(" ")[1] ?? "";
-    await stage.billing.redis.hset(keyOf(account), "s:vk_test", `day 2020-02-29 ${5n * UNIT}`);
+    await stage.billing.redis.hset(balanceKeyOf(account), "s:vk_test", `day 2020-02-29 ${5n * UNIT}`);
     expect(await charge(stage.billing, limited(account, 1n))).toMatchObject({ outcome: "charged" });
     expect(await fieldOf(account)).toBe(`day ${today} ${UNIT}`);
     const monthly = limited(account, 0n, { spendLimit: { period: "month", limitNanos: 7n * UNIT } });
