@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { closeDb, connectDb, migrate } from "@drawdown/db";
 import { startPostgres, waitFor } from "@drawdown/local-stack";
+import type { RedisKey } from "ioredis";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import {
   applyCredit,
@@ -68,6 +69,26 @@ describe("Redis away and back", () => {
     expect(await epochs()).toEqual(["2"]);
     expect(await stage.query("SELECT 1 FROM data.alert")).toEqual([]);
     expect(await chainProblems(stage, account)).toEqual([]);
+  });
+
+  test("Section 2: an account deleted by hand while the restart is looked at is no loss", async () => {
+    const account = await stage.account("10");
+    await charge(stage.billing, aCharge(account, 1_000_000_000n));
+    await settleAll();
+    const { redis } = stage.billing;
+    const read = redis.hget.bind(redis);
+    const deleted: unknown[] = [];
+    redis.hget = async (key: RedisKey, field: string | Buffer) => {
+      deleted.push(await redis.del(key));
+      return await read(key, field);
+    };
+    await stage.redis.restart();
+    await waitFor(async () => (await charge(stage.billing, aCharge(account, 1n))).outcome === "charged", {
+      timeoutMs: 10_000,
+      what: "a charge after the restart",
+    });
+    expect(deleted).toContain(1);
+    expect(await stage.query("SELECT 1 FROM data.alert")).toEqual([]);
   });
 
   test("Section 2: a Redis that comes back empty is a critical alert; accounts are rebuilt from the books, and settled request ids are not charged again", async () => {
