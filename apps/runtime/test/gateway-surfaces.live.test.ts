@@ -113,6 +113,13 @@ describe.each(names)("%s through the official client", (name) => {
     await expectNothingHeld();
   });
 
+  it("has its end mark also when the provider does not close the stream", async () => {
+    const sentAtMs = performance.now();
+    expect(await surface.stream("[upstream: linger] Hello", `${name}-linger`)).not.toBe("");
+    expect(performance.now() - sentAtMs).toBeLessThan(10_000);
+    expect(await settledRequest(stage, `${name}-linger`)).toMatchObject({ usage_source: "provider" });
+  });
+
   it("streamed is byte for byte what the provider sent", async () => {
     const body = { ...surface.body("Same bytes"), stream: true, stream_options: { include_usage: true } };
     const direct = await (await post(`${stage.upstreamUrl}${surface.path}`, "any", body)).text();

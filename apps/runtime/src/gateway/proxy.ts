@@ -45,9 +45,9 @@ const chargeBehindMs = 300_000;
 /** A call that is under way. */
 type Call = PricedCall & {
   held: Held;
-  /** The client named the request itself. */
-  named: boolean;
   upstream: ProviderCall;
+  /** Ends the call to the provider. */
+  abort: () => void;
   reply: FastifyReply;
 };
 
@@ -86,7 +86,7 @@ async function serve(
     body: sent,
     signal: lasting.signal,
   };
-  const call: Call = { ...priced, held, named: id.given, upstream, reply };
+  const call: Call = { ...priced, held, upstream, abort: lasting.abort, reply };
   try {
     const answer = await callProvider(upstream);
     if (answer.statusCode >= 300) return await refuseAsProvider(deps, call, answer);
@@ -112,7 +112,10 @@ function routed(prices: Prices, surface: Surface, caller: Caller, model: string)
 }
 
 /** Ends a call: when the process must, and some time after its client has left. */
-function callSignal(deps: ProxyDependencies, reply: FastifyReply): { signal: AbortSignal; done: () => void } {
+function callSignal(
+  deps: ProxyDependencies,
+  reply: FastifyReply,
+): { signal: AbortSignal; abort: () => void; done: () => void } {
   const over = new AbortController();
   const abort = () => over.abort();
   let timer: NodeJS.Timeout | undefined;
@@ -126,6 +129,7 @@ function callSignal(deps: ProxyDependencies, reply: FastifyReply): { signal: Abo
   deps.cut.addEventListener("abort", abort);
   return {
     signal: over.signal,
+    abort,
     done: () => {
       reply.raw.off("close", left);
       deps.cut.removeEventListener("abort", abort);
@@ -172,6 +176,7 @@ async function streamAnswer(deps: ProxyDependencies, call: Call, answer: Provide
     readEvent: (sofar, event) => surface.readEvent(sofar, event, body.json),
     hideUsage: surface.hidesUsage(body.json),
     drainBytes: deps.drain.bytes,
+    abort: call.abort,
   });
   if (response.destroyed) deps.metrics.drained.inc({ outcome: reading.ended ? "ended" : "given_up" });
   if (nothingGiven(reading)) await call.held.void();

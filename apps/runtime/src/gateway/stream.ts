@@ -25,7 +25,12 @@ export type StreamPassing = {
   hideUsage: boolean;
   /** How many bytes are still read for a client that has left. */
   drainBytes: number;
+  /** Ends the call to the provider. */
+  abort: () => void;
 };
+
+/** After its end mark a provider closes the stream, or is cut: the client waits for what is held back. */
+const closeWithinMs = 1_000;
 
 /** A client that takes nothing for so long has left, whatever its connection says. */
 const stalledMs = 60_000;
@@ -36,8 +41,10 @@ export async function passStream(passing: StreamPassing): Promise<StreamReading>
   const reading: StreamReading = { ...emptyReading(), held: [], empty: true };
   const cutter = new EventCutter();
   let drained = 0;
+  let closing: NodeJS.Timeout | undefined;
   const pass = async (event: Buffer): Promise<void> => {
     const kind = readEvent(passing, reading, event);
+    if (kind === "end") closing ??= setTimeout(passing.abort, closeWithinMs);
     if (kind === "end" || reading.held.length > 0) reading.held.push(event);
     else if (kind !== "usage" || !passing.hideUsage) {
       if (reading.empty && !response.destroyed) passing.writeHead();
@@ -55,6 +62,8 @@ export async function passStream(passing: StreamPassing): Promise<StreamReading>
     if (rest.length > 0) await pass(rest);
   } catch {
     // The provider broke off, or the call was cut. `ended` says whether all had come before.
+  } finally {
+    clearTimeout(closing);
   }
   return reading;
 }

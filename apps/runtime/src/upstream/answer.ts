@@ -22,6 +22,8 @@ export type Behaviour = {
   hang: boolean;
   /** Says nothing more after so many text chunks of a stream, and keeps the connection. */
   stallAfter: number | undefined;
+  /** Does not close a stream after its end. */
+  linger: boolean;
   /** Says an error after so many text chunks of a stream, and ends it. */
   failAfter: number | undefined;
   /** Calls the first tool that is offered instead of answering in words. */
@@ -67,7 +69,7 @@ const charactersPerToken = 4;
 const cacheBlockTokens = 128;
 const cacheFromTokens = 1024;
 
-/** `slow=200, pace=50, status=500, cut=3, stall=3, fail=3, no-usage, zero-usage, hang, tool, tokens=20, cached=8, cache-write=4`; unknown words throw. */
+/** `slow=200, pace=50, status=500, cut=3, stall=3, fail=3, no-usage, zero-usage, hang, linger, tool, tokens=20, cached=8, cache-write=4`; unknown words throw. */
 export function readBehaviour(header: string | undefined, prompt: string): Behaviour {
   const behaviour: Behaviour = {
     slowMs: 0,
@@ -77,6 +79,7 @@ export function readBehaviour(header: string | undefined, prompt: string): Behav
     usage: "full",
     hang: false,
     stallAfter: undefined,
+    linger: false,
     failAfter: undefined,
     tool: false,
     tokens: undefined,
@@ -101,6 +104,7 @@ function applyWish(behaviour: Behaviour, name: string, value: number): void {
   else if (name === "zero-usage") behaviour.usage = "zero";
   else if (name === "hang") behaviour.hang = true;
   else if (name === "stall") behaviour.stallAfter = value;
+  else if (name === "linger") behaviour.linger = true;
   else if (name === "fail") behaviour.failAfter = value;
   else if (name === "tool") behaviour.tool = true;
   else if (name === "tokens") behaviour.tokens = value;

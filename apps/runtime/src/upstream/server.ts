@@ -152,6 +152,7 @@ async function stream(
     await new Promise<void>((resolve) => reply.raw.write(lines(event), () => resolve()));
     if (event.text) texts += 1;
   }
+  if (behaviour.linger) await aborted(gone);
   reply.raw.end();
   return reply;
 }
