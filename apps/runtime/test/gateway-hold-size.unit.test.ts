@@ -31,7 +31,7 @@ function call(surface: Surface, provider: string, fields: { model: string; [fiel
       account: { id: "a", ownerId: "o", type: "user", currency: "USD" },
       customerTypeId: null,
       customerTypeMismatch: false,
-      limits: { allowedModels: null, spendLimit: null, requestsPerMinute: null },
+      limits: { allowedModels: null, spendLimit: null, requestsPerMinute: null, holdPolicy: null },
     },
     body: { bytes: Buffer.alloc(0), json: fields, digest: "d" },
     requestId: "r",

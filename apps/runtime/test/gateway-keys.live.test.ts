@@ -264,6 +264,11 @@ describe("a key's spend limit", () => {
   it("a proxied call holds what is left of the limit when that covers the prompt and a short answer", async () => {
     const made = await create("--spend-limit", "0.02", "--spend-period", "week");
     expect((await chat(made.api_key, "Hello", { max_tokens: 10_000 })).status).toBe(200);
+    const strict = await create("--spend-limit", "0.02", "--spend-period", "week", "--hold-policy", "worst_case");
+    expect(strict).toMatchObject({ hold_policy: "worst_case" });
+    const worst = await read(chat(strict.api_key, "Hello", { max_tokens: 10_000 }));
+    expect(worst).toMatchObject({ status: 402, code: "spend_limit" });
+    expect(Number(worst.error["required"])).toBeGreaterThan(0.1);
     const refused = await read(chat(made.api_key, "Hello ".repeat(20_000), { max_tokens: 10 }));
     expect(refused).toMatchObject({ status: 402, code: "spend_limit" });
   });

@@ -147,6 +147,7 @@ export {
   type ApiKey,
   type CreateKeyOutcome,
   createKey,
+  type HoldPolicy,
   hashSecret,
   type KeyLimits,
   type KeyToCreate,

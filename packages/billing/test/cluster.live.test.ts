@@ -83,12 +83,12 @@ test("three masters: accounts on all of them are charged, settled, traced and cl
   const [first] = outcomes;
   if (first?.outcome !== "charged") throw new Error("not charged");
   expect(await trace(billing, first.deductionId)).toMatchObject({ state: "settled", deductionId: first.deductionId });
-  const [account] = accounts;
-  if (account === undefined) throw new Error("no account");
+  const [one] = accounts;
+  if (one === undefined) throw new Error("no account");
   const spendLimit = { period: "day", limitNanos: 3_000_000_000n } as const;
-  expect(await charge(billing, aCharge(account, 1n, { spendLimit }))).toMatchObject({ reason: "spend_limit" });
-  expect(await admitRequest(billing, account, "vk_test", 1)).toEqual({ outcome: "admitted" });
-  expect(await admitRequest(billing, account, "vk_test", 1)).toMatchObject({ outcome: "limited" });
+  expect(await charge(billing, aCharge(one, 1n, { spendLimit }))).toMatchObject({ reason: "spend_limit" });
+  expect(await admitRequest(billing, one, "vk_test", 1)).toEqual({ outcome: "admitted" });
+  expect(await admitRequest(billing, one, "vk_test", 1)).toMatchObject({ outcome: "limited" });
   const cleaned = await cleanup(billing, { maxAgeMs: -1_000, maxPerShard: 1_000, dryRun: false });
   expect(cleaned.reduce((sum, shard) => sum + shard.trimmed, 0)).toBe(24 * 3);
   for (const account of accounts) expect((await readBalance(billing, account))?.balanceNanos).toBe(7_000_000_000n);

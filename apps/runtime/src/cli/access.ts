@@ -30,6 +30,11 @@ export function accessCommands(
         return Number(text);
       }),
     )
+    .addOption(
+      new Option("--hold-policy <policy>", "when less is available than a call may cost: hold that, or refuse").choices(
+        ["available", "worst_case"],
+      ),
+    )
     .action(async (options) => (await import("./keys.ts")).createKeyCommand(options));
   askedKeys("list", "list keys and their limits; never a secret")
     .option("--account <id>", "only those that this account pays for")

@@ -1,5 +1,13 @@
 /** `drawdown keys`: makes, lists and revokes API keys, each act on record. Only `create` ever shows a secret, once. */
-import { type ApiKey, createKey, listKeys, parseUnits, revokeKey, type SpendPeriod } from "@drawdown/billing";
+import {
+  type ApiKey,
+  createKey,
+  type HoldPolicy,
+  listKeys,
+  parseUnits,
+  revokeKey,
+  type SpendPeriod,
+} from "@drawdown/billing";
 import { findAccount } from "@drawdown/db";
 import { Problem } from "../problem.ts";
 import { withDatabase } from "../stores.ts";
@@ -19,16 +27,18 @@ export type CreateKeyOptions = ActOptions & {
   spendLimit?: string;
   spendPeriod?: SpendPeriod;
   rpm?: number;
+  holdPolicy?: HoldPolicy;
 };
 
 export async function createKeyCommand(options: CreateKeyOptions): Promise<void> {
-  const { account, user, name, expires, models, spendLimit, spendPeriod, rpm, json } = options;
+  const { account, user, name, expires, models, spendLimit, spendPeriod, rpm, holdPolicy, json } = options;
   if (account === undefined && user === undefined) throw new Problem("Say who pays: --account <id>, or --user <id>.");
   if ((spendLimit === undefined) !== (spendPeriod === undefined))
     throw new Problem("--spend-limit and --spend-period belong together.");
   const limits = {
     ...(models === undefined ? {} : { allowedModels: models }),
     ...(rpm === undefined ? {} : { requestsPerMinute: rpm }),
+    ...(holdPolicy === undefined ? {} : { holdPolicy }),
     ...(spendLimit === undefined || spendPeriod === undefined
       ? {}
       : { spendLimit: { period: spendPeriod, limitNanos: parseUnits(spendLimit) } }),
@@ -108,6 +118,7 @@ function keyJson(key: ApiKey) {
     spend_limit: key.spendLimit,
     spend_period: key.spendPeriod,
     requests_per_minute: key.requestsPerMinute,
+    hold_policy: key.holdPolicy,
     created_at: key.createdAt,
     created_by: key.createdBy,
     expires_at: key.expiresAt,
@@ -122,6 +133,7 @@ function keyPairs(key: ApiKey): [string, string][] {
     ["models", key.allowedModels?.join(", ") ?? "all"],
     ["spend limit", key.spendLimit === null ? "none" : `${key.spendLimit} a ${key.spendPeriod}`],
     ["requests per minute", key.requestsPerMinute?.toString() ?? "no limit"],
+    ["hold policy", key.holdPolicy ?? "the gateway's"],
     ["expires", key.expiresAt?.toISOString() ?? "never"],
   ];
 }

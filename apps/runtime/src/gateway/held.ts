@@ -10,6 +10,7 @@ import {
   findRequest,
   formatUnits,
   type HoldOutcome,
+  type HoldPolicy,
   type HoldRef,
   openHold,
   type Refusal,
@@ -25,9 +26,7 @@ import type { GatewayMetrics } from "./metrics.ts";
 const lifeMs = 30_000;
 const extendEveryMs = 10_000;
 
-/** What is done when an account cannot cover the wanted hold, but the least: hold what is there, or refuse. */
-export type HoldPolicy = "available" | "worst_case";
-
+/** `holdPolicy`: of keys that have none of their own. */
 export type HoldDependencies = { billing: Billing; metrics: GatewayMetrics; holdPolicy: HoldPolicy };
 
 /** Another hold may be opened between the refusal and the second try. */
@@ -35,6 +34,8 @@ const tries = 3;
 
 /** Sets the wanted amount aside, or as the policy says. Throws a `GatewayError` for every refusal, a `BillingError` when a store failed. */
 export async function hold(deps: HoldDependencies, call: PricedCall, size: HoldSize): Promise<Held> {
+  const policy = call.caller.limits.holdPolicy ?? deps.holdPolicy;
+  const leastNanos = policy === "available" ? size.leastNanos : size.wantedNanos;
   let amountNanos = size.wantedNanos;
   for (let attempt = 1; ; attempt += 1) {
     const outcome = await openOnce(deps.billing, call, amountNanos);
@@ -54,13 +55,13 @@ export async function hold(deps: HoldDependencies, call: PricedCall, size: HoldS
         throw new GatewayError("invalid_api_key", "The API key is not valid.");
       case "refused": {
         const coveredNanos = coverOf(outcome);
-        const enough = deps.holdPolicy === "available" && coveredNanos !== undefined && coveredNanos >= size.leastNanos;
+        const enough = policy === "available" && coveredNanos !== undefined && coveredNanos >= leastNanos;
         if (enough && attempt < tries) {
           amountNanos = coveredNanos;
           continue;
         }
         deps.metrics.holds.inc({ outcome: label });
-        const requiredNanos = enough ? outcome.requiredNanos : leastOf(deps, size);
+        const requiredNanos = enough ? outcome.requiredNanos : leastNanos;
         throw refusalError({ ...outcome, requiredNanos }, askedOf(call, size));
       }
     }
@@ -82,10 +83,6 @@ function askedOf(call: PricedCall, { wantedNanos, leastNanos, ...tokens }: HoldS
     least_output_tokens: tokens.leastOutputTokens,
   };
   return { requestId, provider: resolved.provider, model, price: resolved.price, estimate: { ...amounts, ...counts } };
-}
-
-function leastOf(deps: HoldDependencies, size: HoldSize): bigint {
-  return deps.holdPolicy === "available" ? size.leastNanos : size.wantedNanos;
 }
 
 async function openOnce(billing: Billing, call: PricedCall, amountNanos: bigint): Promise<HoldOutcome> {

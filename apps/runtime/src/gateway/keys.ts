@@ -58,10 +58,11 @@ export async function authenticate(
   };
 }
 
-function limitsOf({ allowedModels, spendLimit, spendPeriod, requestsPerMinute }: VirtualKeyRow): KeyLimits {
+function limitsOf({ spendLimit, spendPeriod, ...row }: VirtualKeyRow): KeyLimits {
   const spend =
     spendLimit === null || spendPeriod === null ? null : { period: spendPeriod, limitNanos: parseUnits(spendLimit) };
-  return { allowedModels, spendLimit: spend, requestsPerMinute };
+  const { allowedModels, requestsPerMinute, holdPolicy } = row;
+  return { allowedModels, spendLimit: spend, requestsPerMinute, holdPolicy };
 }
 
 function readApiKey(headers: IncomingHttpHeaders): { virtualKey: string; secret: string } {

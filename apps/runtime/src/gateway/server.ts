@@ -3,7 +3,7 @@
  * errors.ts; nothing is logged for a request that went as it should.
  */
 import { randomUUID } from "node:crypto";
-import { type Billing, BillingError, formatUnits, readBalance } from "@drawdown/billing";
+import { type Billing, BillingError, formatUnits, type HoldPolicy, readBalance } from "@drawdown/billing";
 import type { VirtualKeyRow } from "@drawdown/db";
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import type { Dispatcher } from "undici";
@@ -13,7 +13,6 @@ import type { Logger } from "../log.ts";
 import { headerValue, plainText } from "./body.ts";
 import { postCharge } from "./charges.ts";
 import { errorReply, GatewayError } from "./errors.ts";
-import type { HoldPolicy } from "./held.ts";
 import { HoldSizes } from "./hold-size.ts";
 import { deleteHold, postCapture, postHold } from "./holds.ts";
 import { authenticate, type Caller } from "./keys.ts";

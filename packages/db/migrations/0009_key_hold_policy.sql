@@ -1,0 +1,2 @@
+ALTER TABLE "data"."virtual_key" ADD COLUMN "hold_policy" text;--> statement-breakpoint
+ALTER TABLE "data"."virtual_key" ADD CONSTRAINT "virtual_key_hold_policy_check" CHECK (hold_policy in ('available', 'worst_case'));
