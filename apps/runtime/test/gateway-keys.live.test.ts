@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { revokeKey } from "@drawdown/billing";
 import { freePort, waitFor } from "@drawdown/local-stack";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { answers, openStage, post, receivedCount, run, type Stage, start, type UsageRow } from "./stage.ts";
@@ -55,7 +56,9 @@ const read = async (response: Promise<Response>) => {
 };
 
 describe("a key from the command line", () => {
-  it("works at once, is shown with its limits and never its secret, and only a hash of that is stored", async () => {
+  it("works at once, is shown with its limits and never its secret, and only a hash of that is stored", {
+    timeout: 90_000,
+  }, async () => {
     const expires = new Date(Date.now() + 3_600_000).toISOString();
     const made = await create(
       "--name",
@@ -98,7 +101,7 @@ describe("a key from the command line", () => {
     expect(rows[0]?.row).not.toContain(secret);
   });
 
-  it("is refused when nobody pays for it, or a limit cannot be kept", async () => {
+  it("is refused when nobody pays for it, or a limit cannot be kept", { timeout: 90_000 }, async () => {
     expect(await refusedCommand("keys", "create")).toMatch(/--account/);
     expect(await refusedCommand("keys", "create", "--account", randomUUID())).toMatch(/No user/);
     expect(await refusedCommand("keys", "create", "--account", stage.tenant1.owner_id)).toMatch(/several users/);
@@ -121,15 +124,18 @@ describe("a key from the command line", () => {
     await expect.poll(async () => (await charge(made.api_key)).status, { timeout: 10_000 }).toBe(401);
   });
 
-  it("revoked in the middle of a stream: the stream ends whole and billed, every gateway refuses the next request", async () => {
+  it("revoked in the middle of a stream: the stream ends whole and billed, every gateway refuses the next request", {
+    timeout: 90_000,
+  }, async () => {
     const made = await create();
-    const streaming = await chat(made.api_key, "[upstream: pace=200, tokens=20] Tell me", { stream: true });
+    const streaming = await chat(made.api_key, "[upstream: pace=150, tokens=20] Tell me", { stream: true });
     const elsewhere = await charge(made.api_key, {}, second.url);
     expect([streaming.status, elsewhere.status]).toEqual([200, 200]);
     const deduction = streaming.headers.get("x-drawdown-deduction-id");
     const reader = streaming.body?.getReader();
     await reader?.read();
-    await drawdown("keys", "revoke", made.virtual_key);
+    const act = { actor: "ann", role: "admin", reason: "it leaked" };
+    expect(await revokeKey({ db: stage.db }, made.virtual_key, act)).toMatchObject({ outcome: "revoked" });
     const revokedAt = performance.now();
     for (const url of [stage.gatewayUrl, second.url])
       await expect
@@ -150,6 +156,14 @@ describe("a key from the command line", () => {
     );
     expect(row).toMatchObject({ usage_source: "provider", output_tokens: "20" });
     expect(await drawdown("keys", "revoke", made.virtual_key)).toMatchObject({ status: "revoked" });
+    const another = await create();
+    const revoked = await drawdown("keys", "revoke", another.virtual_key, "--reason", "it leaked");
+    expect(revoked).toMatchObject({
+      status: "revoked",
+      operation_id: expect.any(String),
+      revoked_at: expect.any(String),
+    });
+    await expect.poll(async () => (await charge(another.api_key)).status, { timeout: 10_000 }).toBe(401);
   });
 });
 

@@ -116,7 +116,9 @@ describe("drawdown refusals", () => {
   });
   afterAll(() => stage?.stop());
 
-  it("answers why a request was refused at its moment, for each way to be refused, also after a stop", async () => {
+  it("answers why a request was refused at its moment, for each way to be refused, also after a stop", {
+    timeout: 90_000,
+  }, async () => {
     const { user1: key, gatewayUrl, db } = stage;
     const begun = new Date();
     const chatId = randomUUID();
