@@ -1,6 +1,5 @@
 // Runs seeds, several at a time: one waits for its servers to be back while another computes. Each has servers of its own, as a
 // failing one has when it is run again alone.
-import { inspect } from "node:util";
 import { expect, test } from "vitest";
 import { runSeed } from "./simulation.ts";
 import { type Fault, faults } from "./simulation-schedule.ts";
