@@ -101,14 +101,14 @@ describe("a refusal has the contract's shape, reaches no provider and moves no m
       ]);
     const rich = (await balanceOf(stage, stage.user1)).balance;
     await lower("999.99");
-    await expect.poll(async () => (await balanceOf(stage, stage.user1)).balance).not.toBe(rich);
+    await expect.poll(async () => (await balanceOf(stage, stage.user1)).balance, { timeout: 5_000 }).not.toBe(rich);
     const { response, error } = await expectRefused(
       () => post(chatUrl(), stage.user1.api_key, { ...ask, model: "o1-pro" }),
       { status: 402, code: "insufficient_balance" },
     );
     const balance = (await balanceOf(stage, stage.user1)).balance;
     await lower("-999.99");
-    await expect.poll(async () => (await balanceOf(stage, stage.user1)).balance).toBe(rich);
+    await expect.poll(async () => (await balanceOf(stage, stage.user1)).balance, { timeout: 5_000 }).toBe(rich);
     expect(error).toMatchObject({ balance, held: "0.000000000", required: expect.stringMatching(/^\d+\.\d{9}$/) });
     expect(Number(error.required)).toBeGreaterThan(Number(balance));
     expect(response.headers.get("x-should-retry")).toBe("false");

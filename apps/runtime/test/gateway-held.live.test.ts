@@ -34,7 +34,7 @@ describe("5: the hold of a call", () => {
 
   it("is extended for as long as the call lasts", async () => {
     const before = await receivedCount(stage);
-    const sent = sending("[upstream: slow=13000]", "lasting");
+    const sent = sending("[upstream: slow=15000]", "lasting");
     await arrived(before);
     const expiry = async () =>
       Number(
@@ -46,7 +46,7 @@ describe("5: the hold of a call", () => {
       );
     const first = await expiry();
     expect(first).toBeGreaterThan(0);
-    await expect.poll(expiry, { timeout: 12_000 }).toBeGreaterThan(first + 5_000);
+    await expect.poll(expiry, { timeout: 14_000 }).toBeGreaterThan(first + 5_000);
     expect((await sent).status).toBe(200);
     expect(await settledRequest(stage, "lasting")).toMatchObject({ usage_source: "provider" });
   });

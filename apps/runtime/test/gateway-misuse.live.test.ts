@@ -29,13 +29,23 @@ const valid = {
 };
 const paths = Object.keys(valid) as (keyof typeof valid)[];
 
-/** Sets what an account has in all, as an operator's SQL does, and waits until it can be spent. */
+/** Sets what an account has in all, as an operator's SQL does, and waits until it can be spent. What is drawn is settled before. */
 async function setBalance(key: Key, units: string): Promise<void> {
+  await expect
+    .poll(async () => (await settledBalance(key)) === (await balanceOf(stage, key)).balance, { timeout: 15_000 })
+    .toBe(true);
   await stage.db.$client.query("UPDATE data.account_balance SET balance = $2 WHERE id = $1", [
     key.account_balance_id,
     units,
   ]);
-  await expect.poll(async () => (await balanceOf(stage, key)).balance).toBe(formatUnits(parseUnits(units)));
+  await expect
+    .poll(async () => (await balanceOf(stage, key)).balance, { timeout: 5_000 })
+    .toBe(formatUnits(parseUnits(units)));
+}
+
+async function settledBalance(key: Key): Promise<string> {
+  const sql = "SELECT balance FROM data.account_balance WHERE id = $1";
+  return (await stage.db.$client.query<{ balance: string }>(sql, [key.account_balance_id])).rows[0]?.balance ?? "";
 }
 
 /** Sends bytes as they are and reads until the connection ends, or the answer's end. */
@@ -202,22 +212,12 @@ describe("an account that has little", () => {
     expect(short).toBeGreaterThan(0n);
     expect(balance).toMatchObject({ balance: formatUnits(-short), overdue_amount: formatUnits(short) });
     expect((await chat(ask("more"))).status).toBe(402);
-    await expect
-      .poll(
-        async () => {
-          const { rows } = await stage.db.$client.query("SELECT balance FROM data.account_balance WHERE id = $1", [
-            stage.tenant1.account_balance_id,
-          ]);
-          return rows[0].balance;
-        },
-        { timeout: 10_000 },
-      )
-      .toBe(formatUnits(-short));
+    await expect.poll(() => settledBalance(stage.tenant1), { timeout: 15_000 }).toBe(formatUnits(-short));
     await stage.db.$client.query("UPDATE data.account_balance SET balance = balance + 1 WHERE id = $1", [
       stage.tenant1.account_balance_id,
     ]);
     await expect
-      .poll(async () => (await balanceOf(stage, stage.tenant1)).balance)
+      .poll(async () => (await balanceOf(stage, stage.tenant1)).balance, { timeout: 5_000 })
       .toBe(formatUnits(parseUnits("1") - short));
     expect((await chat(ask("more"))).status).toBe(200);
   });

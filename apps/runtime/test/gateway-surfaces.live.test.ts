@@ -87,7 +87,7 @@ const names = Object.keys(words) as Name[];
 
 /** Nothing is set aside for anything any more. */
 async function expectNothingHeld(): Promise<void> {
-  await expect.poll(async () => (await balanceOf(stage, stage.user1)).held).toBe("0.000000000");
+  await expect.poll(async () => (await balanceOf(stage, stage.user1)).held, { timeout: 10_000 }).toBe("0.000000000");
 }
 
 async function expectNoRow(requestId: string): Promise<void> {
