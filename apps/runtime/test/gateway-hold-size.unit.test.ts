@@ -1,51 +1,18 @@
-import type { Price, RateKind } from "@drawdown/billing";
 import { describe, expect, it } from "vitest";
-import type { PricedCall } from "../src/gateway/bill.ts";
 import { countText } from "../src/gateway/count.ts";
 import { HoldSizes } from "../src/gateway/hold-size.ts";
 import { chat } from "../src/gateway/surfaces/chat.ts";
 import { embeddings } from "../src/gateway/surfaces/embeddings.ts";
 import { messages } from "../src/gateway/surfaces/messages.ts";
 import type { Surface } from "../src/gateway/surfaces/surface.ts";
-
-/** One nano for a token in, a million for one out: a cost can be read as its counts. */
-const rates: Partial<Record<RateKind, bigint>> = { input: 1_000n, output: 1_000_000_000n };
-
-function call(surface: Surface, provider: string, fields: { model: string; [field: string]: unknown }): PricedCall {
-  const price: Price = {
-    id: 1n,
-    provider,
-    model: fields.model,
-    customerTypeId: null,
-    currency: "USD",
-    priceModel: "per_input_output",
-    rates,
-    tiers: [],
-    validFrom: new Date(0),
-    source: "test",
-  };
-  return {
-    surface,
-    caller: {
-      virtualKey: "vk",
-      account: { id: "a", ownerId: "o", type: "user", currency: "USD" },
-      customerTypeId: null,
-      customerTypeMismatch: false,
-      limits: { allowedModels: null, spendLimit: null, requestsPerMinute: null, holdPolicy: null },
-    },
-    body: { bytes: Buffer.alloc(0), json: fields, digest: "d" },
-    requestId: "r",
-    resolved: { provider, price },
-    model: fields.model,
-  };
-}
+import { pricedCall } from "./priced-call.ts";
 
 const ask = (content: string, more: object = {}) => ({ messages: [{ role: "user", content }], ...more });
 const output = (nanos: bigint) => Number(nanos / 1_000_000n);
 const input = (nanos: bigint) => Number(nanos % 1_000_000n);
 
 async function wanted(surface: Surface, provider: string, fields: { model: string; [field: string]: unknown }) {
-  return (await new HoldSizes().size(call(surface, provider, fields))).wantedNanos;
+  return (await new HoldSizes().size(pricedCall(surface, provider, fields))).wantedNanos;
 }
 
 describe("a hold is as large as the call can be", () => {
@@ -71,10 +38,10 @@ describe("a hold is as large as the call can be", () => {
   });
 
   it("the least: the prompt and a short answer, never more than is wanted", async () => {
-    const size = await new HoldSizes().size(call(chat, "openai", { model: "gpt-4o", ...ask("hi") }));
+    const size = await new HoldSizes().size(pricedCall(chat, "openai", { model: "gpt-4o", ...ask("hi") }));
     expect(output(size.leastNanos)).toBe(512);
     const short = await new HoldSizes().size(
-      call(chat, "openai", { model: "gpt-4o", ...ask("hi", { max_tokens: 9 }) }),
+      pricedCall(chat, "openai", { model: "gpt-4o", ...ask("hi", { max_tokens: 9 }) }),
     );
     expect(short.leastNanos).toBe(short.wantedNanos);
     expect(input(size.leastNanos)).toBe(input(size.wantedNanos));
@@ -106,7 +73,9 @@ describe("what a key's calls of a model came to caps the next ones", () => {
     const sizes = new HoldSizes();
     for (let n = 0; n < 64; n += 1) sizes.learn("vk", "gpt-4o", 5_000);
     const of = async (max_tokens: number) =>
-      output((await sizes.size(call(chat, "openai", { model: "gpt-4o", ...ask("hi", { max_tokens }) }))).wantedNanos);
+      output(
+        (await sizes.size(pricedCall(chat, "openai", { model: "gpt-4o", ...ask("hi", { max_tokens }) }))).wantedNanos,
+      );
     expect([await of(100), await of(16_000)]).toEqual([100, 7_500]);
   });
 });

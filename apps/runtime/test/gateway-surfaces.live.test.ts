@@ -152,6 +152,14 @@ describe.each(names)("%s through the official client", (name) => {
     await expect(surface.stream("[upstream: status=429]", `${name}-429`)).rejects.toMatchObject({ status: 429 });
   });
 
+  it("an error with status 200 is passed as it is, and costs nothing", async () => {
+    const headers = { "idempotency-key": `${name}-quiet` };
+    const body = surface.body("[upstream: quiet-error]");
+    const answer = await post(`${stage.gatewayUrl}${surface.path}`, stage.user1.api_key, body, headers);
+    expect([answer.status, await answer.json()]).toMatchObject([200, { error: { message: expect.any(String) } }]);
+    await expectNoRow(`${name}-quiet`);
+  });
+
   it("cut by the provider is charged as far as it came, and the client is told", async () => {
     await expect(surface.stream("[upstream: cut=4] five", `${name}-cut`)).rejects.toThrow(/broke off/);
     const row = await settledRequest(stage, `${name}-cut`);

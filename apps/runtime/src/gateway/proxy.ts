@@ -157,8 +157,13 @@ async function refuseAsProvider(deps: ProxyDependencies, call: Call, answer: Pro
 
 async function plainAnswer(deps: ProxyDependencies, call: Call, answer: ProviderAnswer): Promise<FastifyReply> {
   const bytes = await readWhole(call.upstream, answer);
+  const reading = readPlain(call, bytes);
+  if (nothingGiven(reading)) {
+    await call.held.void();
+    return passBack(call.reply, call.upstream, answer, bytes);
+  }
   // Nothing was given yet: when the charge cannot be made, nothing is.
-  const charged = await capture(deps, call, readPlain(call, bytes), waitForChargeMs);
+  const charged = await capture(deps, call, reading, waitForChargeMs);
   call.reply.headers(chargeHeaders(charged));
   return passBack(call.reply, call.upstream, answer, bytes);
 }
@@ -248,8 +253,10 @@ function readPlain(call: Call, bytes: Buffer): Reading {
   const text = bytes.toString("utf8");
   try {
     const answer: unknown = JSON.parse(text);
-    const { usage, output } = call.surface.readPlain(isFields(answer) ? answer : {});
-    takeUsage(reading, usage);
+    const fields = isFields(answer) ? answer : {};
+    const { usage, output } = call.surface.readPlain(fields);
+    // Some say with status 200 that they failed.
+    reading.ended = takeUsage(reading, usage) || !isFields(fields["error"]);
     if (!reading.outputKnown) takeText(reading, output);
   } catch {
     takeText(reading, text);

@@ -15,6 +15,8 @@ export type Behaviour = {
   paceMs: number;
   /** Answers this error status instead. */
   status: number | undefined;
+  /** Says with status 200 that it failed. */
+  quietly: boolean;
   /** Breaks the connection after so many text chunks of a stream; a plain answer is broken off in its middle. */
   cutAfter: number | undefined;
   usage: "full" | "none" | "zero";
@@ -69,12 +71,13 @@ const charactersPerToken = 4;
 const cacheBlockTokens = 128;
 const cacheFromTokens = 1024;
 
-/** `slow=200, pace=50, status=500, cut=3, stall=3, fail=3, no-usage, zero-usage, hang, linger, tool, tokens=20, cached=8, cache-write=4`; unknown words throw. */
+/** `slow=200, pace=50, status=500, quiet-error, cut=3, stall=3, fail=3, no-usage, zero-usage, hang, linger, tool, tokens=20, cached=8, cache-write=4`; unknown words throw. */
 export function readBehaviour(header: string | undefined, prompt: string): Behaviour {
   const behaviour: Behaviour = {
     slowMs: 0,
     paceMs: 0,
     status: undefined,
+    quietly: false,
     cutAfter: undefined,
     usage: "full",
     hang: false,
@@ -99,6 +102,7 @@ function applyWish(behaviour: Behaviour, name: string, value: number): void {
   if (name === "slow") behaviour.slowMs = value;
   else if (name === "pace") behaviour.paceMs = value;
   else if (name === "status" && value >= 400 && value <= 599) behaviour.status = value;
+  else if (name === "quiet-error") behaviour.quietly = true;
   else if (name === "cut") behaviour.cutAfter = value;
   else if (name === "no-usage") behaviour.usage = "none";
   else if (name === "zero-usage") behaviour.usage = "zero";

@@ -105,6 +105,10 @@ async function begin(
     return false;
   }
   if (behaviour.slowMs > 0) await wait(behaviour.slowMs, undefined, { signal: gone }).catch(() => undefined);
+  if (behaviour.quietly) {
+    await reply.send(error(500));
+    return false;
+  }
   if (behaviour.status === undefined) return true;
   if (behaviour.status === 429) reply.header("retry-after", "1");
   await reply.code(behaviour.status).send(error(behaviour.status));
