@@ -28,10 +28,12 @@ local function spend_refusal(limit, field, holds, key, amount, ms, iso, balance,
   if period ~= wanted then return { 'spend_unknown' } end
   if spend_start(period, ms, iso) > start then drawn, rest = '0', '' end
   if rest ~= '' then return { 'spend_unknown' } end
-  local reserved = '0'
+  -- A key holds no more than its account does: mostly that is enough to know, and no hold is looked at.
+  if not less(most, add(add(drawn, held), amount)) then return nil end
+  local reserved, now, pattern = '0', tonumber(ms), '^(%d+) (%d+) [01] (.*)$'
   for _, hold in ipairs(redis.call('HVALS', holds)) do
-    local sum, expires, of = hold:match('^(%d+) (%d+) [01] (.*)$')
-    if of == key and tonumber(expires) > tonumber(ms) then reserved = add(reserved, sum) end
+    local sum, expires, of = hold:match(pattern)
+    if of == key and tonumber(expires) > now then reserved = add(reserved, sum) end
   end
   if not less(most, add(add(drawn, reserved), amount)) then return nil end
   return { 'refused', 'spend_limit', balance, held, credit_limit, drawn, reserved }

@@ -77,6 +77,21 @@ describe("a key's spend limit", () => {
     expect(wordsOf(many)).toEqual({ charged: 1, refused: 1 });
   });
 
+  test("2: what other keys of the account hold is not this key's, also near its limit", async () => {
+    const account = await stage.account("1000");
+    for (const virtualKey of ["vk_other", "x vk_test"])
+      expect(await openHold(stage.billing, aHold(account, 50n, aDay(50n), { virtualKey }))).toMatchObject({
+        outcome: "held",
+      });
+    for (const [units, outcome] of [
+      [1n, "held"],
+      [9n, "held"],
+      [1n, "refused"],
+    ] as const)
+      expect(await openHold(stage.billing, aHold(account, units, aDay(10n)))).toMatchObject({ outcome });
+    expect(await charge(stage.billing, limited(account, 10n))).toMatchObject({ spend: { reservedNanos: 10n * UNIT } });
+  });
+
   test("2: a void and an expiry give back what was reserved; a capture counts what it cost, also above its hold", async () => {
     const account = await stage.account("1000");
     const hold = async (units: bigint, more: Partial<HoldRequest> = {}) => {
