@@ -3,6 +3,7 @@
  * flight, close everything and exit 0. Signals may come twice (to the whole group, and passed on by a launcher): the second changes
  * nothing. What is still open after the deadline is named and the process exits 1.
  */
+import { format } from "node:util";
 import type { FastifyInstance } from "fastify";
 import type { Logger } from "./log.ts";
 import { Problem } from "./problem.ts";
@@ -31,6 +32,7 @@ export async function runForeground(log: Logger, start: (stopping: AbortSignal) 
       });
     }
   });
+  logConsole(log);
   process.on("uncaughtException", (error) => {
     log.fatal({ err: error }, "a bug: the process ends");
     process.exit(1);
@@ -46,6 +48,14 @@ export async function runForeground(log: Logger, start: (stopping: AbortSignal) 
   clearTimeout(deadline);
   log.info("stopped");
   return 0;
+}
+
+/** Libraries that write to the console (the job queue does when Postgres goes away) would break the log's lines, and may show a secret. */
+function logConsole(log: Logger): void {
+  for (const level of ["trace", "warn", "error"] as const)
+    console[level] = (...said: unknown[]) => {
+      log.warn({ err: said.find((one) => one instanceof Error) }, format(...said.map(String)));
+    };
 }
 
 /** Listens, or says which port is taken and which setting names another. Returns the address. */
