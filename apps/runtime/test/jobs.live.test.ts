@@ -125,10 +125,12 @@ describe("the queue of a worker process", () => {
     const held = new Promise<void>((resolve) => {
       finish = resolve;
     });
+    let began = false;
     const done: string[] = [];
     const wire = await openWire();
     const tasks: TaskList = {
       slow: async () => {
+        began = true;
         await held;
         done.push("slow");
       },
@@ -139,11 +141,7 @@ describe("the queue of a worker process", () => {
     const queue = start(tasks, wire.url);
     await queue.ready();
     await add("slow");
-    const locked = "SELECT 1 FROM graphile_worker.jobs WHERE locked_at IS NOT NULL";
-    await waitFor(async () => (await db.$client.query(locked)).rows.length === 1, {
-      ...within,
-      what: "the job to begin",
-    });
+    await waitFor(() => began, { ...within, what: "the job to begin" });
     wire.cut();
     finish();
     await waitFor(() => done.includes("slow"), { ...within, what: "the job's own work to end" });
