@@ -287,3 +287,43 @@ describe("a key's spend limit", () => {
     expect(refused).toMatchObject({ status: 402, code: "spend_limit" });
   });
 });
+
+describe("a client that leaves a stream", () => {
+  it("pays what the provider says that was used, or what came until then: as its key's policy is", async () => {
+    for (const [made, expected] of [
+      [await create(), { usage_source: "provider", output_tokens: "40" }],
+      [await create("--leave-policy", "cut"), { usage_source: "partial", leave_policy: "cut" }],
+    ] as const) {
+      const request_id = randomUUID();
+      const leave = new AbortController();
+      const sent = await fetch(`${stage.gatewayUrl}/v1/chat/completions`, {
+        method: "POST",
+        headers: { authorization: `Bearer ${made.api_key}` },
+        body: JSON.stringify({
+          model: "gpt-4o",
+          messages: [{ role: "user", content: "[upstream: pace=50, tokens=40] leave" }],
+          stream: true,
+          request_id,
+        }),
+        signal: leave.signal,
+      });
+      let text = "";
+      for await (const bytes of sent.body ?? []) {
+        text += Buffer.from(bytes).toString();
+        if (text.split('"content"').length > 5) break; // its first words have come
+      }
+      leave.abort();
+      const row = await waitFor(
+        async () => {
+          const sql =
+            "SELECT usage_source, output_tokens FROM data.usage_log WHERE request_id = $1 AND settled_at IS NOT NULL";
+          return (await stage.db.$client.query<UsageRow>(sql, [request_id])).rows[0];
+        },
+        { timeoutMs: 20_000, what: "the stream to be settled" },
+      );
+      const { leave_policy } = made;
+      expect({ ...row, leave_policy }).toMatchObject(expected);
+      if (leave_policy === "cut") expect(Number(row.output_tokens)).toBeLessThan(20);
+    }
+  });
+});

@@ -28,7 +28,7 @@ describe("refusals behind their answers", () => {
     account: { id, ownerId: id, type: "user", currency: "USD" },
     customerTypeId: null,
     customerTypeMismatch: false,
-    limits: { allowedModels: null, spendLimit: null, requestsPerMinute: null, holdPolicy: null },
+    limits: { allowedModels: null, spendLimit: null, requestsPerMinute: null, holdPolicy: null, leavePolicy: null },
   });
   const refused = (requestId: string, reason: Refusal["reason"] = "insufficient_balance") => ({
     refusal: {

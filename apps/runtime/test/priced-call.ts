@@ -30,7 +30,7 @@ export function pricedCall(
       account: { id: "a", ownerId: "o", type: "user", currency: "USD" },
       customerTypeId: null,
       customerTypeMismatch: false,
-      limits: { allowedModels: null, spendLimit: null, requestsPerMinute: null, holdPolicy: null },
+      limits: { allowedModels: null, spendLimit: null, requestsPerMinute: null, holdPolicy: null, leavePolicy: null },
     },
     body: { bytes: Buffer.alloc(0), json: fields, digest: "d" },
     requestId: "r",

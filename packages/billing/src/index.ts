@@ -151,6 +151,7 @@ export {
   hashSecret,
   type KeyLimits,
   type KeyToCreate,
+  type LeavePolicy,
   listKeys,
   type RevokeKeyOutcome,
   revokeKey,

@@ -17,10 +17,15 @@ export type KeyLimits = {
   requestsPerMinute: number | null;
   /** When less is available than a call may cost: hold that, or refuse. */
   holdPolicy: HoldPolicy | null;
+  /** When a client leaves a stream. */
+  leavePolicy: LeavePolicy | null;
 };
 
 /** `available`: hold what is there, if that covers the prompt and a short answer. `worst_case`: refuse. */
 export type HoldPolicy = "available" | "worst_case";
+
+/** `drain`: the provider is read on, to learn what was used. `cut`: it is stopped, and what came is counted. */
+export type LeavePolicy = "drain" | "cut";
 
 export type KeyToCreate = Partial<KeyLimits> & {
   /** Whose key it is, and so which account pays. */
@@ -46,6 +51,7 @@ export type ApiKey = {
   spendPeriod: SpendPeriod | null;
   requestsPerMinute: number | null;
   holdPolicy: HoldPolicy | null;
+  leavePolicy: LeavePolicy | null;
   createdAt: Date;
   createdBy: string | null;
   expiresAt: Date | null;
@@ -84,8 +90,8 @@ export async function createKey(billing: Pick<Billing, "db">, key: KeyToCreate, 
     const secret = randomBytes(32).toString("base64url");
     await query(
       `INSERT INTO data.virtual_key (virtual_key, secret_sha256, user_id, name, expires_at, allowed_models, spend_limit, spend_period,
-                                     requests_per_minute, hold_policy, created_by)
-       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+                                     requests_per_minute, hold_policy, leave_policy, created_by)
+       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
       [
         virtualKey,
         hashSecret(secret),
@@ -97,6 +103,7 @@ export async function createKey(billing: Pick<Billing, "db">, key: KeyToCreate, 
         key.spendLimit?.period ?? null,
         key.requestsPerMinute ?? null,
         key.holdPolicy ?? null,
+        key.leavePolicy ?? null,
         act.actor,
       ],
     );
@@ -165,7 +172,7 @@ async function readKeys(query: Query, filters: { virtualKey?: string; accountId?
             CASE WHEN k.status = 'active' AND k.expires_at <= now() THEN 'expired' ELSE k.status END AS status,
             b.account_id AS "ownerId", b.account_type AS "accountType", k.allowed_models AS "allowedModels",
             k.spend_limit AS "spendLimit", k.spend_period AS "spendPeriod", k.requests_per_minute AS "requestsPerMinute",
-            k.hold_policy AS "holdPolicy", k.created_at AS "createdAt", k.created_by AS "createdBy", k.expires_at AS "expiresAt", k.revoked_at AS "revokedAt"
+            k.hold_policy AS "holdPolicy", k.leave_policy AS "leavePolicy", k.created_at AS "createdAt", k.created_by AS "createdBy", k.expires_at AS "expiresAt", k.revoked_at AS "revokedAt"
        FROM data.virtual_key k LEFT JOIN data.billing_accounts b ON b.virtual_key = k.virtual_key
       WHERE ($1::text IS NULL OR k.virtual_key = $1) AND ($2::uuid IS NULL OR $2 IN (b.account_balance_id, b.account_id))
       ORDER BY k.created_at DESC, k.virtual_key`,

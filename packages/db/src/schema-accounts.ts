@@ -149,6 +149,8 @@ export const virtualKey = data.table(
     requestsPerMinute: integer("requests_per_minute"),
     /** When less is available than a call may cost: hold that, or refuse. Null: as the gateway is set. */
     holdPolicy: text("hold_policy", { enum: ["available", "worst_case"] }),
+    /** When a client leaves a stream: learn from the provider what was used, or cut it and count what came. Null: the first. */
+    leavePolicy: text("leave_policy", { enum: ["drain", "cut"] }),
     createdAt: moment("created_at").notNull().defaultNow(),
     createdBy: text("created_by"),
   },
@@ -172,6 +174,7 @@ export const virtualKey = data.table(
     // Each request of the last minute is remembered in Redis: the limit bounds that too.
     check("virtual_key_requests_per_minute_check", sql`requests_per_minute between 1 and 100000`),
     check("virtual_key_hold_policy_check", sql`hold_policy in ('available', 'worst_case')`),
+    check("virtual_key_leave_policy_check", sql`leave_policy in ('drain', 'cut')`),
     // The keys of a user or tenant: … FROM virtual_key WHERE user_id = $1
     index("virtual_key_user_index").on(table.userId),
   ],

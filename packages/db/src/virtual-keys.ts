@@ -20,6 +20,8 @@ export type VirtualKeyRow = {
   requestsPerMinute: number | null;
   /** Null: as the gateway is set. */
   holdPolicy: "available" | "worst_case" | null;
+  /** Null: `drain`. */
+  leavePolicy: "drain" | "cut" | null;
   userId: string;
   /** Chooses the price list: the user's, else his tenant's. */
   customerTypeId: string | null;
@@ -39,7 +41,7 @@ export async function findVirtualKey(db: Db, virtualKey: string): Promise<Virtua
     text: `SELECT k.virtual_key AS "virtualKey", k.secret_sha256 AS "secretSha256", k.revoked_at AS "revokedAt",
                   k.expires_at AS "expiresAt", k.allowed_models AS "allowedModels", k.spend_limit AS "spendLimit",
                   k.spend_period AS "spendPeriod", k.requests_per_minute AS "requestsPerMinute",
-                  k.hold_policy AS "holdPolicy", k.user_id AS "userId", b.customer_type_id AS "customerTypeId",
+                  k.hold_policy AS "holdPolicy", k.leave_policy AS "leavePolicy", k.user_id AS "userId", b.customer_type_id AS "customerTypeId",
                   b.account_balance_id AS "accountBalanceId", b.account_id AS "ownerId", b.account_type AS "accountType",
                   a.currency, coalesce(t.customer_type_id, o.customer_type_id) AS "accountCustomerTypeId"
            FROM data.virtual_key k

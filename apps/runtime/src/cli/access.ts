@@ -35,6 +35,12 @@ export function accessCommands(
         ["available", "worst_case"],
       ),
     )
+    .addOption(
+      new Option("--leave-policy <policy>", "when a client leaves a stream: read the provider on, or cut it").choices([
+        "drain",
+        "cut",
+      ]),
+    )
     .action(async (options) => (await import("./keys.ts")).createKeyCommand(options));
   askedKeys("list", "list keys and their limits; never a secret")
     .option("--account <id>", "only those that this account pays for")

@@ -3,6 +3,7 @@ import {
   type ApiKey,
   createKey,
   type HoldPolicy,
+  type LeavePolicy,
   listKeys,
   parseUnits,
   revokeKey,
@@ -28,10 +29,11 @@ export type CreateKeyOptions = ActOptions & {
   spendPeriod?: SpendPeriod;
   rpm?: number;
   holdPolicy?: HoldPolicy;
+  leavePolicy?: LeavePolicy;
 };
 
 export async function createKeyCommand(options: CreateKeyOptions): Promise<void> {
-  const { account, user, name, expires, models, spendLimit, spendPeriod, rpm, holdPolicy, json } = options;
+  const { account, user, name, expires, models, spendLimit, spendPeriod, rpm, holdPolicy, leavePolicy, json } = options;
   if (account === undefined && user === undefined) throw new Problem("Say who pays: --account <id>, or --user <id>.");
   if ((spendLimit === undefined) !== (spendPeriod === undefined))
     throw new Problem("--spend-limit and --spend-period belong together.");
@@ -39,6 +41,7 @@ export async function createKeyCommand(options: CreateKeyOptions): Promise<void>
     ...(models === undefined ? {} : { allowedModels: models }),
     ...(rpm === undefined ? {} : { requestsPerMinute: rpm }),
     ...(holdPolicy === undefined ? {} : { holdPolicy }),
+    ...(leavePolicy === undefined ? {} : { leavePolicy }),
     ...(spendLimit === undefined || spendPeriod === undefined
       ? {}
       : { spendLimit: { period: spendPeriod, limitNanos: parseUnits(spendLimit) } }),
@@ -119,6 +122,7 @@ function keyJson(key: ApiKey) {
     spend_period: key.spendPeriod,
     requests_per_minute: key.requestsPerMinute,
     hold_policy: key.holdPolicy,
+    leave_policy: key.leavePolicy,
     created_at: key.createdAt,
     created_by: key.createdBy,
     expires_at: key.expiresAt,
@@ -134,6 +138,7 @@ function keyPairs(key: ApiKey): [string, string][] {
     ["spend limit", key.spendLimit === null ? "none" : `${key.spendLimit} a ${key.spendPeriod}`],
     ["requests per minute", key.requestsPerMinute?.toString() ?? "no limit"],
     ["hold policy", key.holdPolicy ?? "the gateway's"],
+    ["leave policy", key.leavePolicy ?? "drain"],
     ["expires", key.expiresAt?.toISOString() ?? "never"],
   ];
 }

@@ -61,8 +61,8 @@ export async function authenticate(
 function limitsOf({ spendLimit, spendPeriod, ...row }: VirtualKeyRow): KeyLimits {
   const spend =
     spendLimit === null || spendPeriod === null ? null : { period: spendPeriod, limitNanos: parseUnits(spendLimit) };
-  const { allowedModels, requestsPerMinute, holdPolicy } = row;
-  return { allowedModels, spendLimit: spend, requestsPerMinute, holdPolicy };
+  const { allowedModels, requestsPerMinute, holdPolicy, leavePolicy } = row;
+  return { allowedModels, spendLimit: spend, requestsPerMinute, holdPolicy, leavePolicy };
 }
 
 function readApiKey(headers: IncomingHttpHeaders): { virtualKey: string; secret: string } {

@@ -42,8 +42,11 @@ export type ProxyDependencies = HoldDependencies & {
 const waitForChargeMs = 5_000;
 const chargeBehindMs = 300_000;
 
+const noDrain = { ms: 0, bytes: 0 };
+
 /** A call that is under way. */
 type Call = PricedCall & {
+  drainBytes: number;
   held: Held;
   upstream: ProviderCall;
   /** Ends the call to the provider. */
@@ -76,7 +79,8 @@ async function serve(
   const priced: PricedCall = { surface, caller, body, requestId: id.id, resolved, model };
   const sent = bodyForProvider(priced);
   const held = await hold(deps, priced, await deps.sizes.size(priced));
-  const lasting = callSignal(deps, reply);
+  const drain = caller.limits.leavePolicy === "cut" ? noDrain : deps.drain;
+  const lasting = callSignal(deps, reply, drain.ms);
   const upstream: ProviderCall = {
     agent: deps.agent,
     metrics: deps.metrics,
@@ -86,7 +90,7 @@ async function serve(
     body: sent,
     signal: lasting.signal,
   };
-  const call: Call = { ...priced, held, upstream, abort: lasting.abort, reply };
+  const call: Call = { ...priced, drainBytes: drain.bytes, held, upstream, abort: lasting.abort, reply };
   try {
     const answer = await callProvider(upstream);
     if (answer.statusCode >= 300) return await refuseAsProvider(deps, call, answer);
@@ -115,12 +119,13 @@ function routed(prices: Prices, surface: Surface, caller: Caller, model: string)
 function callSignal(
   deps: ProxyDependencies,
   reply: FastifyReply,
+  drainMs: number,
 ): { signal: AbortSignal; abort: () => void; done: () => void } {
   const over = new AbortController();
   const abort = () => over.abort();
   let timer: NodeJS.Timeout | undefined;
   const left = () => {
-    timer = setTimeout(abort, deps.drain.ms);
+    timer = setTimeout(abort, drainMs);
   };
   if (deps.cut.aborted) abort();
   if (reply.raw.destroyed) left();
@@ -180,7 +185,7 @@ async function streamAnswer(deps: ProxyDependencies, call: Call, answer: Provide
       response.writeHead(200, { ...stringHeaders(reply), ...answerHeaders(answer), "cache-control": "no-cache" }),
     readEvent: (sofar, event) => surface.readEvent(sofar, event, body.json),
     hideUsage: surface.hidesUsage(body.json),
-    drainBytes: deps.drain.bytes,
+    drainBytes: call.drainBytes,
     abort: call.abort,
   });
   if (response.destroyed) deps.metrics.drained.inc({ outcome: reading.ended ? "ended" : "given_up" });

@@ -1,0 +1,2 @@
+ALTER TABLE "data"."virtual_key" ADD COLUMN "leave_policy" text;--> statement-breakpoint
+ALTER TABLE "data"."virtual_key" ADD CONSTRAINT "virtual_key_leave_policy_check" CHECK (leave_policy in ('drain', 'cut'));
