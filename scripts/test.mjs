@@ -12,7 +12,7 @@ import { runBrowserTests, runVitest } from "./suites.mjs";
 
 const SEEDS = 200;
 const SEEDS_PER_PROCESS_SEED = 20;
-const SIMULATION_MS = { least: 600_000, perSeed: 6_000 };
+const SIMULATION_MS = { least: 600_000, perSeed: 12_000 };
 
 const failures = [];
 let passed = 0;
