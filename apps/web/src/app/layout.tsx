@@ -1,12 +1,15 @@
 import type { Metadata, Viewport } from "next";
 import type { ReactNode } from "react";
+import { ProceduresProvider } from "@/trpc/provider.tsx";
 import "./globals.css";
 
 export const metadata: Metadata = {
-  title: "Drawdown console",
+  title: { default: "Drawdown", template: "%s · Drawdown" },
   description: "Where every balance is explained, from the deduction in Redis to the row in Postgres.",
   robots: { index: false, follow: false },
 };
+
+export const dynamic = "force-dynamic";
 
 export const viewport: Viewport = {
   colorScheme: "light dark",
@@ -19,7 +22,9 @@ export const viewport: Viewport = {
 export default function RootLayout({ children }: { children: ReactNode }) {
   return (
     <html lang="en">
-      <body>{children}</body>
+      <body>
+        <ProceduresProvider>{children}</ProceduresProvider>
+      </body>
     </html>
   );
 }

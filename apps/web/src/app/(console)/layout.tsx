@@ -1,0 +1,12 @@
+import { headers } from "next/headers";
+import { redirect } from "next/navigation";
+import type { ReactNode } from "react";
+import { readOperator } from "@/server/session.ts";
+
+/** Every page but the sign-in: for operators alone. */
+export default async function ConsoleLayout({ children }: { children: ReactNode }) {
+  const given = await headers();
+  const operator = await readOperator(given);
+  if (operator === undefined) redirect(`/sign-in?next=${encodeURIComponent(given.get("x-address") ?? "/")}`);
+  return <main>{children}</main>;
+}

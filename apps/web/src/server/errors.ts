@@ -1,0 +1,50 @@
+// How a failure of a store reaches the browser: as a tRPC error whose `data.billing` says which store, and whether waiting helps.
+import type { BillingError, BillingErrorCode } from "@drawdown/billing";
+import { TRPCError } from "@trpc/server";
+import { domain } from "@/server/domain.ts";
+
+type Code = TRPCError["code"];
+
+/** Does not compile until it knows every code. */
+const codes: Record<BillingErrorCode, Code> = {
+  redis_unavailable: "SERVICE_UNAVAILABLE",
+  postgres_unavailable: "SERVICE_UNAVAILABLE",
+  fenced: "SERVICE_UNAVAILABLE",
+  redis_memory: "SERVICE_UNAVAILABLE",
+  invalid_amount: "BAD_REQUEST",
+  invalid_request: "BAD_REQUEST",
+  model_not_priced: "UNPROCESSABLE_CONTENT",
+  config: "INTERNAL_SERVER_ERROR",
+};
+
+/** What the page is told beside the code; null where no store failed. */
+export type StoreFailure = { code: BillingErrorCode; retryable: boolean } | null;
+
+/** The same failure in tRPC's words. What is none of a store's is left as it is. */
+export function toTrpcError(error: TRPCError): TRPCError {
+  const failure = failureOf(error.cause);
+  if (failure === undefined) return error;
+  return new TRPCError({ code: codes[failure.code], message: failure.publicMessage, cause: failure });
+}
+
+export function storeFailure(error: TRPCError): StoreFailure {
+  const { cause } = error;
+  return cause instanceof domain.BillingError ? { code: cause.code, retryable: cause.retryable } : null;
+}
+
+function failureOf(cause: unknown): BillingError | undefined {
+  if (cause instanceof domain.BillingError) return cause;
+  if (!isConnectionFailure(cause)) return undefined;
+  return new domain.BillingError("postgres_unavailable", "The books cannot be reached.", { cause });
+}
+
+/** Queries of packages/db throw what the driver throws: a broken or refused connection, a server that is stopping, starting, or full. */
+function isConnectionFailure(cause: unknown): boolean {
+  if (!(cause instanceof Error)) return false;
+  const code = "code" in cause && typeof cause.code === "string" ? cause.code : "";
+  if (/^(08|53|57)[0-9A-Z]{3}$/.test(code) || /^E[A-Z]+$/.test(code)) return true;
+  if (cause instanceof AggregateError) return cause.errors.some(isConnectionFailure);
+  return /Connection terminated|timeout exceeded when trying to connect|Query read timeout|Client has encountered/.test(
+    cause.message,
+  );
+}
