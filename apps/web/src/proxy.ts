@@ -9,7 +9,9 @@ export function proxy(request: NextRequest): NextResponse {
   const { pathname, search } = request.nextUrl;
   if (!OPEN.has(pathname) && !request.cookies.getAll().some(({ name }) => SESSION_COOKIE.test(name))) {
     const next = pathname === "/" ? "" : `?next=${encodeURIComponent(pathname + search)}`;
-    return guard(new NextResponse(null, { status: 307, headers: { location: `/sign-in${next}` } }), policy(""));
+    // By the name that the browser used: another one (localhost for 127.0.0.1) would not have its cookies.
+    const here = `${request.nextUrl.protocol}//${request.headers.get("host") ?? request.nextUrl.host}`;
+    return guard(NextResponse.redirect(new URL(`/sign-in${next}`, here), 307), policy(""));
   }
   const nonce = btoa(crypto.randomUUID());
   const headers = new Headers(request.headers);

@@ -37,7 +37,12 @@ function parse(environment: Record<string, string | undefined>): Config {
     const problems = parsed.error.issues.map(({ path, message }) => `${path.join(".")} ${message}`);
     throw new Error(`The settings cannot be used: ${problems.join("; ")}`);
   }
-  const { DATABASE_URL: databaseUrl, REDIS_URL: redisUrl, REDIS_CLUSTER_NODES: nodes, NUM_SHARDS: numShards } = parsed.data;
+  const {
+    DATABASE_URL: databaseUrl,
+    REDIS_URL: redisUrl,
+    REDIS_CLUSTER_NODES: nodes,
+    NUM_SHARDS: numShards,
+  } = parsed.data;
   const redis = nodes === undefined ? { redisUrl: redisUrl ?? "" } : { clusterNodes: nodes };
   return Object.freeze({ databaseUrl, redis, numShards });
 }

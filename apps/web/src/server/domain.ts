@@ -2,9 +2,7 @@
 // they are imported past the bundler; types are imported as anywhere.
 
 /** packages/billing */
-export const domain: typeof import("@drawdown/billing") = await import(
-  /* turbopackIgnore: true */ "@drawdown/billing"
-);
+export const domain: typeof import("@drawdown/billing") = await import(/* turbopackIgnore: true */ "@drawdown/billing");
 
 /** packages/db */
 export const books: typeof import("@drawdown/db") = await import(/* turbopackIgnore: true */ "@drawdown/db");

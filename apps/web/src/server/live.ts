@@ -32,7 +32,8 @@ export function sharedReading<T>(read: () => Promise<T>, intervalMs: number): ()
 
 /** What `read` gives now and after each interval, until the signal. What it throws ends it: the page asks again by itself. */
 export async function* every<T>(read: () => Promise<T>, intervalMs: number, signal: AbortSignal | undefined) {
-  while (!signal?.aborted) {
+  for (;;) {
+    if (signal?.aborted) return;
     yield await read();
     await sleep(intervalMs, undefined, signal === undefined ? {} : { signal }).catch(() => {});
   }

@@ -6,7 +6,10 @@ import { router, viewerProcedure } from "@/server/trpc.ts";
 
 const LIVE_MS = 1_000;
 
-const readFigures = sharedReading(async () => ({ at: new Date(), stats: await domain.readStats(await billing()) }), LIVE_MS);
+const readFigures = sharedReading(
+  async () => ({ at: new Date(), stats: await domain.readStats(await billing()) }),
+  LIVE_MS,
+);
 
 export const overviewRouter = router({
   figures: viewerProcedure.query(() => readFigures()),

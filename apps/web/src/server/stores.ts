@@ -33,7 +33,12 @@ export function db(): Db {
 export async function billing(): Promise<Billing> {
   const kept = stores();
   const { redis, numShards } = readConfig();
-  const opening = (kept.billing ??= domain.openBilling({ ...redis, db: db(), numShards, openTimeoutMs: OPEN_TIMEOUT_MS }));
+  const opening = (kept.billing ??= domain.openBilling({
+    ...redis,
+    db: db(),
+    numShards,
+    openTimeoutMs: OPEN_TIMEOUT_MS,
+  }));
   try {
     return await opening;
   } catch (error) {

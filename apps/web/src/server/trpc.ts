@@ -22,18 +22,21 @@ export function createContext({ headers }: { headers: Headers }): Context {
 
 const PING_MS = 5_000;
 
-const t = initTRPC.context<Context>().meta<{ least: Role }>().create({
-  transformer: superjson,
-  // A stack names paths of the server: for its log alone.
-  isDev: false,
-  sse: { ping: { enabled: true, intervalMs: PING_MS }, client: { reconnectAfterInactivityMs: 3 * PING_MS } },
-  errorFormatter: ({ shape, error }) => ({
-    ...shape,
-    // What is no answer of ours is not shown: a driver's message can name hosts and users.
-    message: error.code === "INTERNAL_SERVER_ERROR" ? "The server failed." : shape.message,
-    data: { ...shape.data, store: storeFailure(error) },
-  }),
-});
+const t = initTRPC
+  .context<Context>()
+  .meta<{ least: Role }>()
+  .create({
+    transformer: superjson,
+    // A stack names paths of the server: for its log alone.
+    isDev: false,
+    sse: { ping: { enabled: true, intervalMs: PING_MS }, client: { reconnectAfterInactivityMs: 3 * PING_MS } },
+    errorFormatter: ({ shape, error }) => ({
+      ...shape,
+      // What is no answer of ours is not shown: a driver's message can name hosts and users.
+      message: error.code === "INTERNAL_SERVER_ERROR" ? "The server failed." : shape.message,
+      data: { ...shape.data, store: storeFailure(error) },
+    }),
+  });
 
 export const router = t.router;
 export const createCallerFactory = t.createCallerFactory;
@@ -52,13 +55,16 @@ export function mayAs(role: Role, least: Role): boolean {
 }
 
 const procedureFor = (least: Role) =>
-  t.procedure.meta({ least }).use(storesNamed).use(async ({ ctx, next }) => {
-    const operator = await readOperator(ctx.headers);
-    if (operator === undefined) throw new TRPCError({ code: "UNAUTHORIZED", message: "Sign in first." });
-    if (!mayAs(operator.role, least))
-      throw new TRPCError({ code: "FORBIDDEN", message: `This needs the role ${least}; yours is ${operator.role}.` });
-    return next({ ctx: { ...ctx, operator } satisfies Context & { operator: Operator } });
-  });
+  t.procedure
+    .meta({ least })
+    .use(storesNamed)
+    .use(async ({ ctx, next }) => {
+      const operator = await readOperator(ctx.headers);
+      if (operator === undefined) throw new TRPCError({ code: "UNAUTHORIZED", message: "Sign in first." });
+      if (!mayAs(operator.role, least))
+        throw new TRPCError({ code: "FORBIDDEN", message: `This needs the role ${least}; yours is ${operator.role}.` });
+      return next({ ctx: { ...ctx, operator } satisfies Context & { operator: Operator } });
+    });
 
 /** Reads: every operator. */
 export const viewerProcedure = procedureFor("viewer");
