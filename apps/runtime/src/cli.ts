@@ -56,6 +56,13 @@ function commands(finish: (exitCode: number) => void): Command {
   command("worker", "settle deductions into Postgres and apply credits to Redis")
     .addOption(portOption("serve /readyz, /healthz and /metrics on this port"))
     .action(async (options) => finish(await (await import("./worker/process.ts")).workerCommand(options)));
+  command(
+    "console",
+    "serve the operators' pages (CONSOLE_PORT), built first when they are not, or when their sources are newer",
+  )
+    .addOption(portOption())
+    .option("--no-build", "serve the pages as they were built last")
+    .action(async (options) => finish(await (await import("./console/process.ts")).consoleCommand(options)));
   command("upstream", "simulate a provider: OpenAI- and Anthropic-shaped, deterministic")
     .addOption(portOption().makeOptionMandatory())
     .action(async (options) => finish(await (await import("./upstream/process.ts")).upstreamCommand(options)));

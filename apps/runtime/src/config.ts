@@ -293,3 +293,14 @@ export function providerKey(name: string, environment: Environment = process.env
 export function childEnvironment(changes: Record<string, string>): Record<string, string | undefined> {
   return { ...process.env, ...changes };
 }
+
+/** What the pages read from the environment: the stores as they were found here, also those of the checkout's running stack. */
+export function handToConsole({ databaseUrl, redis, numShards }: Config): void {
+  const stores = "redisUrl" in redis ? { REDIS_URL: redis.redisUrl } : {};
+  Object.assign(process.env, {
+    DATABASE_URL: databaseUrl,
+    ...stores,
+    NUM_SHARDS: String(numShards),
+    NODE_ENV: "production",
+  });
+}

@@ -4,7 +4,6 @@
  * nothing. What is still open after the deadline is named and the process exits 1.
  */
 import { format } from "node:util";
-import type { FastifyInstance } from "fastify";
 import type { Logger } from "./log.ts";
 import { Problem } from "./problem.ts";
 
@@ -18,9 +17,13 @@ export type Running = {
 
 /**
  * Runs until a signal. `start` is given a signal that aborts when the process is to stop; while it starts, that ends the process at
- * once. Returns the exit code.
+ * once. Returns the exit code. `onBug` hears what nobody caught; without it that ends the process.
  */
-export async function runForeground(log: Logger, start: (stopping: AbortSignal) => Promise<Running>): Promise<number> {
+export async function runForeground(
+  log: Logger,
+  start: (stopping: AbortSignal) => Promise<Running>,
+  onBug: (error: unknown) => void = endOnBug(log),
+): Promise<number> {
   const controller = new AbortController();
   const stopping = new Promise<void>((resolve) => {
     for (const name of ["SIGTERM", "SIGINT"] as const) {
@@ -33,10 +36,7 @@ export async function runForeground(log: Logger, start: (stopping: AbortSignal) 
     }
   });
   logConsole(log);
-  process.on("uncaughtException", (error) => {
-    log.fatal({ err: error }, "a bug: the process ends");
-    process.exit(1);
-  });
+  process.on("uncaughtException", onBug);
   const running = await Promise.race([start(controller.signal), stopping]);
   if (!running) return 0;
   await stopping;
@@ -50,6 +50,13 @@ export async function runForeground(log: Logger, start: (stopping: AbortSignal) 
   return 0;
 }
 
+function endOnBug(log: Logger): (error: unknown) => void {
+  return (error) => {
+    log.fatal({ err: error }, "a bug: the process ends");
+    process.exit(1);
+  };
+}
+
 /** Libraries that write to the console (the job queue does when Postgres goes away) would break the log's lines, and may show a secret. */
 function logConsole(log: Logger): void {
   for (const level of ["trace", "warn", "error"] as const)
@@ -58,9 +65,12 @@ function logConsole(log: Logger): void {
     };
 }
 
+/** A server that can be told to listen, and says at which address it does. */
+type Listens = { listen: (where: { host: string; port: number }) => Promise<string> };
+
 /** Listens, or says which port is taken and which setting names another. Returns the address. */
 export async function listen(
-  app: FastifyInstance,
+  app: Listens,
   where: { host: string; port: number; what: string; setting: string },
 ): Promise<string> {
   try {

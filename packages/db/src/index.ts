@@ -3,7 +3,7 @@ export * from "./accounts.ts";
 export * from "./alerts.ts";
 export { type ConnectOptions, closeDb, connectDb, type Db } from "./connect.ts";
 export { type ListenOptions, listen } from "./listen.ts";
-export { type MigrateOptions, migrate } from "./migrate.ts";
+export { isMigrated, type MigrateOptions, migrate } from "./migrate.ts";
 export * from "./refusals.ts";
 export * from "./schedules.ts";
 export * as schema from "./schema.ts";

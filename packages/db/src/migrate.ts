@@ -1,11 +1,13 @@
 // Brings a database to this version's schema: an empty one, an older one, or one of the replaced system with rows in it.
 // Any number of processes may call it at once, again and again: one at a time does the work, in one transaction.
 
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { drizzle } from "drizzle-orm/node-postgres";
 import { migrate as runMigrations } from "drizzle-orm/node-postgres/migrator";
 import pg from "pg";
-import { connection } from "./connect.ts";
+import { connection, type Db } from "./connect.ts";
 
 const migrationsFolder = fileURLToPath(new URL("../migrations", import.meta.url));
 // Two int4 keys: a space of its own beside the int8 locks of data.post_credit. "draw" and "migr" in ASCII.
@@ -54,4 +56,18 @@ export async function migrate(url: string, options: MigrateOptions = {}): Promis
   } finally {
     await client.end().catch(() => {});
   }
+}
+
+/** Whether the database has every migration of this version; one that a newer version has brought further has. Throws what Postgres says. */
+export async function isMigrated(db: Db): Promise<boolean> {
+  const journal = JSON.parse(await readFile(join(migrationsFolder, "meta/_journal.json"), "utf8")) as {
+    entries: { when: number }[];
+  };
+  const known = await db.$client.query(
+    "SELECT FROM pg_tables WHERE schemaname = 'data' AND tablename = 'drawdown_migration'",
+  );
+  if (known.rowCount === 0) return false;
+  const sql = "SELECT coalesce(max(created_at), 0) >= $1 AS migrated FROM data.drawdown_migration";
+  const { rows } = await db.$client.query<{ migrated: boolean }>(sql, [journal.entries.at(-1)?.when ?? 0]);
+  return rows[0]?.migrated === true;
 }
