@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { childEnvironment } from "../config.ts";
 import { Problem } from "../problem.ts";
 
-export const checkout = join(import.meta.dirname, "../../../..");
+const checkout = join(import.meta.dirname, "../../../..");
 export const pages = join(checkout, "apps/web");
 
 const turbo = join(checkout, "node_modules/.bin/turbo");

@@ -6,6 +6,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { type Claim, claimFolder, FolderInUseError, freePort, portIsFree } from "@drawdown/local-stack";
 import type { Seeded } from "../cli/seed.ts";
 import type { Config } from "../config.ts";
+import { buildOfPages } from "../console/build.ts";
 import { Problem } from "../problem.ts";
 import type { Cleanup } from "./cleanup.ts";
 import { type Household, type RunningProcess, runCommand, startProcess, waitUntilReady } from "./process.ts";
@@ -47,7 +48,7 @@ export async function startStack(start: Start): Promise<Stack> {
   const seeding = runCommand(household, drawdown("seeding", "seed", "--json", "--upstream", addresses.upstreamUrl));
   const seeded = JSON.parse(await progress.during("making demo data and importing prices", seeding)) as Seeded;
 
-  const processes = await startProcesses(household, drawdown, { config, addresses, progress });
+  const processes = await startProcesses(household, drawdown, { addresses, progress });
   await writeStack(start, { stores, addresses, processes });
   await startDemo(addresses.gatewayUrl, seeded, start);
   return { ...addresses, seeded, broken: Promise.race(Object.values(processes).map((process) => process.ended)) };
@@ -89,13 +90,11 @@ async function checkPorts(config: Config): Promise<void> {
   if (problems.length > 0) throw new Problem(problems.join("\n"));
 }
 
-// Turborepo builds only what has changed since the last time.
 async function buildConsole(household: Household, progress: Progress): Promise<void> {
-  const turbo = join(household.root, "node_modules/.bin/turbo");
-  const command = [turbo, "run", "build", "--filter=@drawdown/web", "--output-logs=errors-only"];
-  const environment = { NEXT_TELEMETRY_DISABLED: "1", TURBO_TELEMETRY_DISABLED: "1" };
-  const building = runCommand(household, { name: "build of the console", command, environment });
-  await progress.during("building the console", building);
+  await progress.during(
+    "building the console",
+    runCommand(household, { name: "build of the console", ...buildOfPages }),
+  );
 }
 
 async function chooseAddresses(config: Config): Promise<Addresses> {
@@ -113,6 +112,7 @@ function commandLine(root: string, stores: Stores, addresses: Addresses) {
     DATABASE_URL: stores.databaseUrl,
     ...(stores.redisUrl === "" ? {} : { REDIS_URL: stores.redisUrl }),
     GATEWAY_PORT: portOf(addresses.gatewayUrl),
+    CONSOLE_PORT: portOf(addresses.consoleUrl),
   };
   return (name: string, ...args: string[]) => ({
     name,
@@ -126,18 +126,11 @@ type Processes = Record<"upstream" | "worker" | "gateway" | "console", RunningPr
 async function startProcesses(
   household: Household,
   drawdown: ReturnType<typeof commandLine>,
-  { config, addresses, progress }: { config: Config; addresses: Addresses; progress: Progress },
+  { addresses, progress }: { addresses: Addresses; progress: Progress },
 ): Promise<Processes> {
-  const next = join(household.root, "node_modules/next/dist/bin/next");
-  const web = join(household.root, "apps/web");
   const { upstreamUrl, workerUrl, gatewayUrl, consoleUrl } = addresses;
-  const consoleCommand = {
-    ...drawdown("console"),
-    // One process: `npx next start` would leave a child behind.
-    command: [process.execPath, next, "start", web, "--hostname", config.listenHost, "--port", portOf(consoleUrl)],
-  };
   const processes = {
-    console: await startProcess(household, consoleCommand),
+    console: await startProcess(household, drawdown("console", "console", "--no-build")),
     upstream: await startProcess(household, drawdown("upstream", "upstream", "--port", portOf(upstreamUrl))),
     worker: await startProcess(household, drawdown("worker", "worker", "--port", portOf(workerUrl))),
     gateway: await startProcess(household, drawdown("gateway", "gateway")),
@@ -146,7 +139,7 @@ async function startProcesses(
     waitUntilReady("upstream", `${upstreamUrl}/readyz`, processes.upstream),
     waitUntilReady("worker", `${workerUrl}/readyz`, processes.worker),
     waitUntilReady("gateway", `${gatewayUrl}/readyz`, processes.gateway),
-    waitUntilReady("console", consoleUrl, processes.console),
+    waitUntilReady("console", `${consoleUrl}/sign-in`, processes.console),
   ]);
   await progress.during("starting upstream, worker, gateway and console", ready);
   return processes;
