@@ -1,5 +1,12 @@
 // The door of packages/billing: what a gateway, a worker, the command line and the console call.
 export { type Acceptance, type AcceptOutcome, acceptBreak } from "./accept.ts";
+export {
+  type AccountActOutcome,
+  type AccountSettings,
+  freezeAccount,
+  setCreditLimit,
+  unfreezeAccount,
+} from "./account-acts.ts";
 export { type Balance, peekBalance, readBalance } from "./balance.ts";
 export { type Billing, type BillingOptions, closeBilling, openBilling } from "./billing.ts";
 export type { AcceptedBreak, Problem, ProblemKind } from "./breaks.ts";
@@ -37,6 +44,7 @@ export {
   countDeadLetters,
   type DeadLetter,
   discardLetters,
+  findLetterIds,
   type LetterActResult,
   type LetterEvent,
   type LetterFilters,
@@ -64,13 +72,20 @@ export {
   monitor,
 } from "./monitor.ts";
 export { type Observe, type ObservePoint, unobserved } from "./observe.ts";
-export { type CleanedShard, type CleanedShards, previewCleanup, startCleanup } from "./operation-cleanup.ts";
+export {
+  type CleanedShard,
+  type CleanedShards,
+  type CleanupPreview,
+  previewCleanup,
+  startCleanup,
+} from "./operation-cleanup.ts";
 export { controlOperation, type RunOutcome, resumeOperations, runOperation, type Wish } from "./operation-run.ts";
 export {
   type Act,
   type ItemOutcome,
   listItems,
   listOperations,
+  MAX_TARGETS,
   OPERATION_JOB,
   type Operation,
   type OperationCounts,
@@ -82,6 +97,16 @@ export {
 } from "./operations.ts";
 export { type EntryFilters, listPending, type PendingEntry, type PendingFilters } from "./pending.ts";
 export { type Cost, costOf, type Explanation, type Price, type PriceModel, type RateKind } from "./price.ts";
+export {
+  listPriceRows,
+  type PriceFilters,
+  type PriceToSet,
+  type RemovePriceOutcome,
+  removePrice,
+  type SetPriceOutcome,
+  type StoredPrice,
+  setPrice,
+} from "./price-acts.ts";
 export {
   type Bound,
   boundInput,
@@ -102,6 +127,15 @@ export {
   resolvePrice,
 } from "./price-list.ts";
 export { type Proof, proveAll, proveShard, readMark } from "./proven.ts";
+export {
+  listProviders,
+  type ProviderToSet,
+  type RemoveProviderOutcome,
+  removeProvider,
+  type SetProviderOutcome,
+  type StoredProvider,
+  setProvider,
+} from "./provider-acts.ts";
 export { admitRequest, type RateOutcome } from "./rate.ts";
 export {
   type DriftClass,
@@ -115,14 +149,8 @@ export { type Refund, type RefundOutcome, refund } from "./refund.ts";
 export { type RepairOutcome, repair } from "./repair.ts";
 export { type PlannedLink, planRepair, type RepairPlan, type WriteOff } from "./repair-plan.ts";
 export { freezeReplay, startReplay } from "./replay.ts";
-export {
-  type PlannedTarget,
-  planReplay,
-  type ReplayPlan,
-  type ReplaySelection,
-  type ReplayTarget,
-  type TargetClass,
-} from "./replay-plan.ts";
+export type { ReplaySelection, ReplayTarget } from "./replay-find.ts";
+export { type PlannedTarget, planReplay, type ReplayPlan, type TargetClass } from "./replay-plan.ts";
 export { type SpendLimit, type SpendPeriod } from "./spend.ts";
 export { readStandings, readStandingsOf, type Standing, type StandingEntry } from "./standing.ts";
 export { readStats, type ShardStats, type Stats } from "./stats.ts";
@@ -149,10 +177,13 @@ export {
   createKey,
   type HoldPolicy,
   hashSecret,
+  type KeyChanges,
   type KeyLimits,
   type KeyToCreate,
   type LeavePolicy,
   listKeys,
   type RevokeKeyOutcome,
   revokeKey,
+  type UpdateKeyOutcome,
+  updateKey,
 } from "./virtual-keys.ts";

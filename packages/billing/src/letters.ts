@@ -1,12 +1,11 @@
 // Looking through dead letters, and what operators do with them: set aside (discard), take back (restore). Neither moves money:
 // a letter's deduction counts as not settled in every state until it is in the books. Each act and each attempt to replay
 // stays in the letter's history.
-import { randomUUID } from "node:crypto";
 import type { Billing } from "./billing.ts";
 import { BillingError } from "./errors.ts";
 import { shardOfStream, streamKey } from "./keys.ts";
-import { type Act, checkAct, MAX_TARGETS, recordAct } from "./operations.ts";
-import { inTransaction, type Query } from "./postgres.ts";
+import { type Act, actOnce, MAX_TARGETS, recordAct } from "./operations.ts";
+import type { Query } from "./postgres.ts";
 
 export type LetterState = "open" | "discarded" | "replayed";
 
@@ -115,6 +114,19 @@ export async function countDeadLetters(query: Query, filters: LetterFilters = {}
   return Number((await query<{ count: string }>(sql, values))[0]?.count ?? 0);
 }
 
+/**
+ * The ids of the letters that a filter finds at this moment, by id: the frozen set of an act that is previewed first. Throws
+ * `invalid_request` for more than one act may have.
+ */
+export async function findLetterIds(query: Query, filters: LetterFilters): Promise<string[]> {
+  const values: unknown[] = [MAX_TARGETS + 1];
+  const sql = `SELECT d.id FROM data.dead_letter d WHERE ${letterCondition(filters, values)} ORDER BY d.id LIMIT $1`;
+  const rows = await query<{ id: string }>(sql, values);
+  if (rows.length > MAX_TARGETS)
+    throw new BillingError("invalid_request", `More than ${MAX_TARGETS} letters match: narrow them down.`);
+  return rows.map(({ id }) => id);
+}
+
 /** What became of letters: changed now; that way before; in the books, so neither; not there. */
 export type LetterActResult = {
   operationId: string | null;
@@ -157,46 +169,53 @@ function isIds(which: LetterSelection): which is readonly string[] {
 }
 
 async function moveLetters(billing: Billing, which: LetterSelection, act: Act, move: Move): Promise<LetterActResult> {
-  checkAct(act);
-  const id = act.id ?? randomUUID();
-  return await inTransaction(billing.db, "BEGIN", async (query) => {
+  const moveOnce = async (query: Query, once: Required<Act>): Promise<LetterActResult> => {
     const found = await lockLetters(query, which);
     const ids = isIds(which) ? [...new Set(which)] : found.map((letter) => letter.id);
-    const those = (state: LetterState) => found.filter((letter) => letter.state === state).map((letter) => letter.id);
-    const known = new Set(found.map((letter) => letter.id));
+    if (ids.length > MAX_TARGETS)
+      throw new BillingError("invalid_request", `${ids.length} letters are more than the ${MAX_TARGETS} of one act.`);
+    const states = new Map(found.map(({ id, state }) => [id, state]));
+    const those = (state: LetterState) => ids.filter((id) => states.get(id) === state);
     const result = {
       changed: those(move.from),
       already: those(move.to),
       replayed: those("replayed"),
-      missing: ids.filter((one) => !known.has(one)),
+      missing: ids.filter((one) => !states.has(one)),
     };
     if (result.changed.length === 0) return { operationId: null, ...result };
     await query(`UPDATE data.dead_letter SET state = $2, history = history || $3::jsonb WHERE id = ANY($1::bigint[])`, [
       result.changed,
       move.to,
-      JSON.stringify([letterEvent({ ...act, id }, { act: move.act })]),
+      JSON.stringify([letterEvent(once, { act: move.act })]),
     ]);
     const { length: applied } = result.changed;
-    await recordAct(
-      query,
-      { ...act, id },
-      {
-        action: move.act,
-        targets: ids,
-        counts: {
-          targets: ids.length,
-          applied,
-          already: result.already.length,
-          failed: ids.length - applied - result.already.length,
-          left: 0,
-        },
-        before: { state: move.from },
-        after: { state: move.to },
-        result,
-      },
-    );
-    return { operationId: id, ...result };
-  });
+    const { length: already } = result.already;
+    await recordAct(query, once, {
+      action: move.act,
+      targets: ids,
+      counts: { targets: ids.length, applied, already, failed: ids.length - applied - already, left: 0 },
+      before: { state: move.from },
+      after: { state: move.to },
+      result,
+      items: ids.map((id) => ({
+        target: { kind: "dead_letter", dead_letter_id: id },
+        ...became(states.get(id), move),
+      })),
+    });
+    return { operationId: once.id, ...result };
+  };
+  return await actOnce(billing, act, move.act, moveOnce, async (_, { id, result }) => ({
+    operationId: id,
+    ...(result as Omit<LetterActResult, "operationId">),
+  }));
+}
+
+function became(state: LetterState | undefined, move: Move) {
+  const failed = (errorClass: string, message: string) =>
+    ({ outcome: "failed", detail: { error_class: errorClass, message } }) as const;
+  if (state === undefined) return failed("gone", "there is no such dead letter");
+  if (state === "replayed") return failed("replayed", "it was replayed, so it is in the books");
+  return { outcome: state === move.from ? ("applied" as const) : ("already" as const), detail: null };
 }
 
 /** A line for the history, at this moment. */

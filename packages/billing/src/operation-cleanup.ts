@@ -33,13 +33,17 @@ export type CleanedShards = {
   shards: CleanedShard[];
 };
 
+/** `cutOffMs`: given to `startCleanup`, what became old enough since stays. */
+export type CleanupPreview = CleanedShards & { cutOffMs: number };
+
 /** What a cleanup would remove now. Brings the proven mark up to date first, and removes nothing. */
 export async function previewCleanup(
   billing: Billing,
   settings: Omit<CleanupSettings, "dryRun">,
-): Promise<CleanedShards> {
-  const shards = await cleanup(billing, { ...settings, dryRun: true });
-  return total(
+): Promise<CleanupPreview> {
+  const cutOffMs = settings.cutOffMs ?? Date.now() - settings.maxAgeMs;
+  const shards = await cleanup(billing, { ...settings, cutOffMs, dryRun: true });
+  const cleaned = total(
     await Promise.all(
       shards.map(async (shard) => {
         const left = await readLeft(billing, shard.shard);
@@ -48,16 +52,17 @@ export async function previewCleanup(
       }),
     ),
   );
+  return { ...cleaned, cutOffMs };
 }
 
-/** Starts a cleanup; returns the act's id. */
+/** Starts a cleanup; returns the act's id. With a preview's `cutOffMs` and shards it removes nothing that was too young then. */
 export async function startCleanup(
   billing: Billing,
   settings: Omit<CleanupSettings, "dryRun" | "signal">,
   act: Act,
 ): Promise<string> {
   const shards = settings.shards ?? Array.from({ length: billing.numShards }, (_, shard) => shard);
-  const cutOffMs = Date.now() - settings.maxAgeMs;
+  const cutOffMs = settings.cutOffMs ?? Date.now() - settings.maxAgeMs;
   const targets = shards.map((shard) => ({
     name: streamKey(shard),
     target: { shard, cut_off_ms: cutOffMs, max_per_shard: settings.maxPerShard } satisfies CleanupTarget,

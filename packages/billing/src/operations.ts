@@ -4,7 +4,8 @@
 import { randomUUID } from "node:crypto";
 import type { Billing } from "./billing.ts";
 import { BillingError } from "./errors.ts";
-import { inTransaction, type Query } from "./postgres.ts";
+import { inTransaction, isTransient, type Query } from "./postgres.ts";
+import { isUuid } from "./stream.ts";
 
 /** Who acts, in which role, and why. With an `id` of the caller's, the same act asked for again happens once. */
 export type Act = { actor: string; role: string; reason: string; id?: string };
@@ -99,11 +100,57 @@ export function isActConsumer(name: string): boolean {
   return /^replay-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(name);
 }
 
-/** Throws `invalid_request` unless there is an actor and a reason. */
+/** Throws `invalid_request` unless there is an actor and a reason, and the id, if any, is a UUID. */
 export function checkAct(act: Act): void {
   if (act.reason.trim() === "") throw new BillingError("invalid_request", "A reason is needed: it is kept for ever.");
   if (act.actor.trim() === "") throw new BillingError("invalid_request", "An actor is needed.");
+  if (act.reason.includes("\0") || act.actor.includes("\0"))
+    throw new BillingError("invalid_request", "A reason and an actor are text: they hold no NUL character.");
+  if (act.id !== undefined && !isUuid(act.id)) throw new BillingError("invalid_request", "The id of an act is a UUID.");
 }
+
+const MAX_TRANSIENT = 10;
+
+/** What an act's row says; moments in it are text. */
+export type RecordedAct = { id: string; action: string; before: unknown; after: unknown; result: unknown };
+
+/**
+ * Does an act in one transaction, at most once for each `act.id`: who asks again with it, at the same time or later, is answered by
+ * `again`, which is given what is on record. `work` writes the act's row (`recordAct`). Deadlocks are tried again.
+ * Throws `invalid_request` without actor or reason, or when the id is of another kind of act; what `work` throws;
+ * `postgres_unavailable`.
+ */
+export async function actOnce<T>(
+  billing: Pick<Billing, "db">,
+  act: Act,
+  action: string,
+  work: (query: Query, act: Required<Act>) => Promise<T>,
+  again: (query: Query, first: RecordedAct) => Promise<T>,
+): Promise<T> {
+  checkAct(act);
+  const once = async (query: Query) => {
+    if (act.id === undefined) return await work(query, { ...act, id: randomUUID() });
+    // Two at once: the second waits here until the first has committed, and then finds its row.
+    await query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", [`drawdown.act:${act.id}`]);
+    const [first] = await query<RecordedAct>(
+      "SELECT id, action, before, after, result FROM data.operator_action WHERE id = $1",
+      [act.id],
+    );
+    if (first === undefined) return await work(query, { ...act, id: act.id });
+    if (first.action === action) return await again(query, first);
+    throw new BillingError("invalid_request", `The id ${act.id} is of another act, a ${first.action}.`);
+  };
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await inTransaction(billing.db, "BEGIN", once);
+    } catch (error) {
+      if (!isTransient(error) || attempt === MAX_TRANSIENT) throw error;
+    }
+  }
+}
+
+/** The counts of an act of one target. */
+export const ONE_APPLIED: OperationCounts = { targets: 1, applied: 1, already: 0, failed: 0, left: 0 };
 
 export type DoneAct = {
   action: string;
@@ -113,6 +160,8 @@ export type DoneAct = {
   before?: unknown;
   after?: unknown;
   result: unknown;
+  /** Of an act of many targets: what became of each. */
+  items?: readonly { target: object; outcome: ItemOutcome; detail: Record<string, unknown> | null }[];
 };
 
 /** Writes the row of an act that happens in this very transaction. Returns its id. */
@@ -135,6 +184,13 @@ export async function recordAct(query: Query, act: Act, done: DoneAct): Promise<
       json(done.result),
     ],
   );
+  if (done.items !== undefined)
+    await query(
+      `INSERT INTO data.operation_item (operation_id, n, target, outcome, detail, finished_at)
+       SELECT $1, n, i->'target', i->>'outcome', nullif(i->'detail', 'null'), now()
+         FROM jsonb_array_elements($2::jsonb) WITH ORDINALITY AS t(i, n)`,
+      [id, JSON.stringify(done.items)],
+    );
   return id;
 }
 

@@ -64,6 +64,14 @@ export function isDataError(error: unknown): boolean {
   return state === "23514" && "constraint" in cause && typeof cause.constraint === "string";
 }
 
+/** The named constraint that a statement was refused by: a check, a foreign key, a unique one. Undefined for every other failure. */
+export function constraintOf(error: unknown): string | undefined {
+  const cause = causeOf(error);
+  return sqlState(error)?.startsWith("23") && "constraint" in cause && typeof cause.constraint === "string"
+    ? cause.constraint
+    : undefined;
+}
+
 /** Deadlock or serialization failure: the same transaction may be run again at once. */
 export function isTransient(error: unknown): boolean {
   const state = sqlState(error);

@@ -1,47 +1,14 @@
 // What a replay would do, target by target: the dry run, and the frozen set of the act. Nothing is changed here, and what is
 // said here guards nothing: the SQL that settles is the guard, whatever happened since.
 import type { Billing } from "./billing.ts";
-import { decodeRaw } from "./dead-letters.ts";
 import { BillingError } from "./errors.ts";
 import { shardOfStream, streamKey } from "./keys.ts";
-import { type LetterFilters, letterCondition } from "./letters.ts";
 import { formatUnits } from "./money.ts";
 import { MAX_TARGETS } from "./operations.ts";
-import {
-  chosenShards,
-  type EntryFilters,
-  type PendingFilters,
-  parseEntryName,
-  pendingPages,
-  readEntry,
-  type Unreadable,
-} from "./pending.ts";
+import { chosenShards, parseEntryName } from "./pending.ts";
+import { type Found, findTargets, type ReplaySelection, type ReplayTarget, readFailedNames } from "./replay-find.ts";
 import { readBooks } from "./standing.ts";
-import type { Entry, RawEntry } from "./stream.ts";
-import { entryName, unaccountedPages } from "./unaccounted.ts";
-
-const PAGE = 1_000;
-
-export type ReplaySelection = (
-  | ({ kind: "pending" } & PendingFilters)
-  | ({ kind: "dead_letters" } & Omit<LetterFilters, "states">)
-  | ({ kind: "unaccounted" } & EntryFilters)
-) & {
-  /** Only the first so many. */
-  limit?: number;
-};
-
-/** One target as it is kept with the act. */
-export type ReplayTarget = {
-  kind: "pending" | "dead_letter" | "unaccounted";
-  shard: number;
-  entry_id: string;
-  dead_letter_id?: string;
-  /** Where they can be read. */
-  deduction_id?: string;
-  account_id?: string;
-  cost?: string;
-};
+import { entryName } from "./unaccounted.ts";
 
 export type TargetClass = "already_applied" | "held_by_live_consumer" | "eligible" | "unparseable" | "account_gone";
 
@@ -60,21 +27,10 @@ export type ReplayPlan = {
   missing: string[];
 };
 
-/** A target with its entry as far as it can be read. */
-type Found = {
-  kind: ReplayTarget["kind"];
-  letterId?: string;
-  raw: RawEntry;
-  entry: Entry | undefined;
-  unreadable: Unreadable | undefined;
-  /** The live consumer that holds it. */
-  holder?: string;
-  /** A letter that is closed: in the books, or written off. */
-  closed?: boolean;
-};
-
 /** Finds and classifies. Throws `invalid_request` for more targets than one act may have, and what is unreachable. */
-export async function planReplay(billing: Billing, selection: ReplaySelection): Promise<ReplayPlan> {
+export async function planReplay(billing: Billing, asked: ReplaySelection): Promise<ReplayPlan> {
+  const selection =
+    asked.kind === "failed" ? { ...asked, kind: "named" as const, ids: await readFailedNames(billing, asked) } : asked;
   const targets: PlannedTarget[] = [];
   const limit = selection.limit ?? Number.POSITIVE_INFINITY;
   for await (const page of findTargets(billing, selection)) {
@@ -92,76 +48,6 @@ export async function planReplay(billing: Billing, selection: ReplaySelection): 
   const classes = { already_applied: 0, held_by_live_consumer: 0, eligible: 0, unparseable: 0, account_gone: 0 };
   for (const target of targets) classes[target.class]++;
   return { targets, classes, missing };
-}
-
-function findTargets(billing: Billing, selection: ReplaySelection): AsyncGenerator<Found[]> {
-  switch (selection.kind) {
-    case "pending":
-      return findPending(billing, selection);
-    case "dead_letters":
-      return findLetters(billing, selection);
-    case "unaccounted":
-      return findUnaccounted(billing, selection);
-  }
-}
-
-async function* findPending(billing: Billing, filters: PendingFilters): AsyncGenerator<Found[]> {
-  for await (const page of pendingPages(billing, filters))
-    yield page.map(({ raw, entry, unreadable, live, consumer }) => ({
-      kind: "pending" as const,
-      raw,
-      entry,
-      unreadable,
-      ...(live ? { holder: consumer } : {}),
-    }));
-}
-
-async function* findUnaccounted(billing: Billing, filters: EntryFilters): AsyncGenerator<Found[]> {
-  for await (const page of unaccountedPages(billing, filters))
-    yield page.map(({ raw }) => ({ kind: "unaccounted" as const, raw, ...readEntry(raw) }));
-}
-
-/** Open letters; by their ids also those that are replayed, so that asking twice is answered as already applied. */
-async function* findLetters(billing: Billing, filters: LetterFilters): AsyncGenerator<Found[]> {
-  const states = filters.ids === undefined ? (["open"] as const) : (["open", "replayed"] as const);
-  for (let after = "0"; ; ) {
-    const values: unknown[] = [after, PAGE];
-    const where = letterCondition({ ...filters, states }, values);
-    const rows = await billing.query<LetterRow>(
-      `SELECT d.id, d.stream_key, d.stream_entry_id, d.raw, d.state FROM data.dead_letter d
-        WHERE d.id > $1::bigint AND ${where} ORDER BY d.id LIMIT $2`,
-      values,
-    );
-    if (rows.length > 0)
-      yield rows.map((row) => {
-        const read = readLetter(row);
-        return { kind: "dead_letter" as const, letterId: row.id, closed: row.state === "replayed", ...read };
-      });
-    const last = rows.at(-1);
-    if (!last || rows.length < PAGE) return;
-    after = last.id;
-  }
-}
-
-export type LetterRow = {
-  id: string;
-  stream_key: string;
-  stream_entry_id: string;
-  raw: Buffer;
-  state: "open" | "discarded" | "replayed";
-};
-
-/** A letter's entry, read again from its bytes. */
-export function readLetter(row: LetterRow): Pick<Found, "raw" | "entry" | "unreadable"> {
-  const position = { shard: shardOfStream(row.stream_key) ?? -1, entryId: row.stream_entry_id, deliveryCount: 0 };
-  try {
-    const raw = { ...position, fields: decodeRaw(row.raw) };
-    return { raw, ...readEntry(raw) };
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    const unreadable = { errorClass: "invalid_raw", message: error.message };
-    return { raw: { ...position, fields: [] }, entry: undefined, unreadable };
-  }
 }
 
 async function classify(billing: Billing, page: readonly Found[]): Promise<PlannedTarget[]> {
@@ -231,7 +117,7 @@ async function findAccounts(billing: Billing, page: readonly Found[]): Promise<S
 /** What was asked for by id and is no target any more: what is in the books is already applied, the rest is not there. */
 async function explainMissing(
   billing: Billing,
-  selection: ReplaySelection,
+  selection: Exclude<ReplaySelection, { kind: "failed" }>,
   targets: readonly PlannedTarget[],
 ): Promise<{ settled: PlannedTarget[]; missing: string[] }> {
   const found = new Set(

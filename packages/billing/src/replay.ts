@@ -20,15 +20,8 @@ import {
 import { readEntries, readEntry, readHoldings, takeOver } from "./pending.ts";
 import type { Query } from "./postgres.ts";
 import { proveShard } from "./proven.ts";
-import {
-  findBookedIds,
-  type LetterRow,
-  planReplay,
-  type ReplayPlan,
-  type ReplaySelection,
-  type ReplayTarget,
-  readLetter,
-} from "./replay-plan.ts";
+import { type LetterRow, type ReplaySelection, type ReplayTarget, readLetter } from "./replay-find.ts";
+import { findBookedIds, planReplay, type ReplayPlan } from "./replay-plan.ts";
 import { settle } from "./settle.ts";
 import type { Entry, RawEntry } from "./stream.ts";
 

@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import { Option } from "commander";
 import { Problem } from "../problem.ts";
+import { moment } from "./moment.ts";
 import { acting } from "./operator.ts";
 
 /** Adds them. `asked` makes a command with `--json` below the program. */
@@ -52,21 +53,4 @@ export function accessCommands(
     .requiredOption("--account <id>", "the account's or its owner's id")
     .addOption(moment("--since <when>", "only from then on: ISO 8601, or 30d, 12h, 15m ago", -1))
     .action(async (options) => (await import("./refusals.ts")).refusalsCommand(options));
-}
-
-const unitMs = { d: 86_400_000, h: 3_600_000, m: 60_000 } as const;
-
-/** A moment, or how far off it is from now: ahead (1) or back (-1). */
-function moment(flags: string, description: string, direction: 1 | -1): Option {
-  return new Option(flags, description).argParser((text) => {
-    const [, count, unit] = /^(\d{1,6})([dhm])$/.exec(text) ?? [];
-    if (count !== undefined)
-      return new Date(Date.now() + direction * Number(count) * unitMs[unit as keyof typeof unitMs]);
-    const at = /^\d{4}-\d{2}-\d{2}/.test(text) ? new Date(text) : undefined;
-    if (at === undefined || Number.isNaN(at.getTime()))
-      throw new Problem(
-        `${flags.split(" ")[0]} must be a moment like 2027-01-31T12:00:00Z, or 30d, 12h, 15m, not ${text}.`,
-      );
-    return at;
-  });
 }

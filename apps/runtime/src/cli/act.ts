@@ -1,4 +1,5 @@
 /** What every act on the command line shares: who and why, and waiting for its end. */
+import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
   type Act,
@@ -23,6 +24,25 @@ export function actOf({ actor, reason }: ActOptions): Act {
   if (reason === undefined || reason.trim() === "")
     throw new Problem("A reason is needed, it is kept with the act: --reason <text>.");
   return { actor, role: "admin", reason };
+}
+
+/**
+ * The ids that were named one by one or stand in a file (`-`: standard input), one on each line. Throws a `Problem` for a file that
+ * cannot be read.
+ */
+export function idsOf({ id, idsFrom }: { id?: string[]; idsFrom?: string }): { id?: string[] } {
+  if (idsFrom === undefined) return id === undefined ? {} : { id };
+  const read = () => {
+    try {
+      return readFileSync(idsFrom === "-" ? 0 : idsFrom, "utf8");
+    } catch (error) {
+      throw new Problem(`The ids cannot be read from ${idsFrom}.`, { cause: error });
+    }
+  };
+  const lines = read()
+    .split("\n")
+    .map((line) => line.trim());
+  return { id: [...(id ?? []), ...lines.filter((line) => line !== "")] };
 }
 
 /** The filters that entries and letters share. Throws a `Problem` for a shard that is none. */

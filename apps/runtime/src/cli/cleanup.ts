@@ -10,22 +10,29 @@ import { print, printJson, printTable } from "./output.ts";
 export type CleanupOptions = ActOptions & {
   maxAgeHours?: number;
   maxPerShard?: number;
-  shard?: number;
+  shard?: number[];
+  before?: Date;
   dryRun: boolean;
 };
 
 export async function cleanupCommand(options: CleanupOptions): Promise<void> {
-  const { maxAgeHours, maxPerShard, shard } = options;
+  const { maxAgeHours, maxPerShard, shard: shards, before } = options;
+  if (before !== undefined && maxAgeHours !== undefined)
+    throw new Problem("--before and --max-age-hours say the same thing: give one.");
   const act = options.dryRun ? undefined : actOf(options);
   const { cleanup } = readConfig(["database", "redis"]);
   await withBilling(async (billing) => {
     const settings = {
       maxAgeMs: maxAgeHours === undefined ? cleanup.maxAgeMs : maxAgeHours * 3_600_000,
       maxPerShard: maxPerShard ?? cleanup.batchSize,
-      ...filtersOf(shard === undefined ? {} : { shard }, billing.numShards),
+      ...(before === undefined ? {} : { cutOffMs: before.getTime() }),
+      ...(shards === undefined ? {} : { shards: [...new Set(shards.map((one) => shardOf(one, billing.numShards)))] }),
     };
     await sayUnfinished(billing);
-    if (act === undefined) return printCleaned(await previewCleanup(billing, settings), null, options.json);
+    if (act === undefined) {
+      const { cutOffMs, ...preview } = await previewCleanup(billing, settings);
+      return printCleaned(preview, null, options.json, new Date(cutOffMs));
+    }
     const id = await startCleanup(billing, settings, act);
     const operation = await untilOver(billing, id);
     printCleaned(operation.result as CleanedShards, id, options.json);
@@ -34,12 +41,18 @@ export async function cleanupCommand(options: CleanupOptions): Promise<void> {
   });
 }
 
-function printCleaned(cleaned: CleanedShards, id: string | null, json: boolean): void {
+function shardOf(shard: number, numShards: number): number {
+  filtersOf({ shard }, numShards); // refuses what is none
+  return shard;
+}
+
+function printCleaned(cleaned: CleanedShards, id: string | null, json: boolean, cutOff?: Date): void {
   const { trimmed, kept, pending, unaccounted, danglingCleared, consumersRemoved, shards } = cleaned;
   if (json)
     return printJson({
       operation_id: id,
       dry_run: id === null,
+      ...(cutOff === undefined ? {} : { cut_off: cutOff }),
       trimmed,
       kept,
       pending,

@@ -1,17 +1,20 @@
 /** `drawdown discard` and `drawdown restore`: dead letters set aside, and taken back. Neither moves money. */
 import { discardLetters, restoreLetters } from "@drawdown/billing";
+import { Problem } from "../problem.ts";
 import { withBilling } from "../stores.ts";
-import { actOf } from "./act.ts";
+import { actOf, idsOf } from "./act.ts";
 import type { ActOptions } from "./operator.ts";
 import { print, printJson } from "./output.ts";
 
 /** Returns the exit code: 1 when a letter is not there, or is in the books by now. */
 export async function moveCommand(
   name: "discard" | "restore",
-  options: ActOptions & { id: string[] },
+  options: ActOptions & { id?: string[]; idsFrom?: string },
 ): Promise<number> {
   const act = actOf(options);
-  const ids = [...new Set(options.id)];
+  const { id } = idsOf(options);
+  if (id === undefined) throw new Problem(`Say what to ${name}: --id <id...> or --ids-from <file>.`);
+  const ids = [...new Set(id)];
   return await withBilling(async (billing) => {
     const move = name === "discard" ? discardLetters : restoreLetters;
     const { operationId, changed, already, replayed, missing } = await move(billing, ids, act);

@@ -60,6 +60,7 @@ export async function createKeyCommand(options: CreateKeyOptions): Promise<void>
           ? "The account has several users: say whose key it is with --user <id>."
           : "No user has this account, or nobody pays for this user.",
       );
+    if (outcome.outcome === "repeated") throw new Problem("This very act was done before.");
     const { key, secret, operationId } = outcome;
     const apiKey = `${key.virtualKey}.${secret}`;
     if (json) return printJson({ api_key: apiKey, operation_id: operationId, ...keyJson(key) });

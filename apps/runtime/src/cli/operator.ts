@@ -2,6 +2,7 @@
 import { userInfo } from "node:os";
 import { type Command, Option } from "commander";
 import { Problem } from "../problem.ts";
+import { moment } from "./moment.ts";
 
 /** What every act is recorded with. */
 export type ActOptions = { json: boolean; actor: string; reason?: string };
@@ -33,6 +34,8 @@ export function operatorCommands(
     .option("--pending", "what dead consumers hold", false)
     .option("--dead-letters", "open dead letters", false)
     .option("--unaccounted", "what was acked and is not in the books", false)
+    .option("--failed-of <operation>", "what failed of an earlier replay, wherever it is by now")
+    .option("--ids-from <file>", "ids from a file, one a line; - is standard input")
     .option("--error-class <class>", "only dead letters of this class")
     .option("--consumer <name>", "only pending entries that this consumer holds")
     .addOption(whole("--limit <n>", "the first so many", 1))
@@ -44,12 +47,14 @@ export function operatorCommands(
     ["restore", "take discarded dead letters back"],
   ] as const)
     acting(asked(name, description))
-      .requiredOption("--id <id...>", "ids of dead letters")
+      .option("--id <id...>", "ids of dead letters")
+      .option("--ids-from <file>", "their ids from a file, one a line; - is standard input")
       .action(async (options) => finish(await (await import("./discard.ts")).moveCommand(name, options)));
   acting(asked("cleanup", "remove what is proven settled and old enough from the streams"))
     .addOption(number("--max-age-hours <n>", "younger entries stay (CLEANUP_MAX_AGE_HOURS)"))
     .addOption(whole("--max-per-shard <n>", "entries in one step (CLEANUP_BATCH_SIZE)", 1))
-    .addOption(whole("--shard <n>", "only this shard", 0))
+    .addOption(moment("--before <when>", "in place of an age, the moment itself: what a dry run said as cut_off", -1))
+    .addOption(shards())
     .option("--dry-run", "count, and remove nothing", false)
     .action(async (options) => (await import("./cleanup.ts")).cleanupCommand(options));
   acting(asked("refund <deduction>", "give a settled charge back, or a part of it"))
@@ -78,11 +83,21 @@ function number(flags: string, description: string): Option {
 }
 
 function whole(flags: string, description: string, least: number): Option {
-  return new Option(flags, description).argParser((text) => {
-    if (!/^\d{1,9}$/.test(text) || Number(text) < least)
-      throw new Problem(`${flags.split(" ")[0]} must be a whole number of at least ${least}, not ${text}.`);
-    return Number(text);
-  });
+  return new Option(flags, description).argParser((text) => readWhole(flags, text, least));
+}
+
+function readWhole(flags: string, text: string, least: number): number {
+  if (!/^\d{1,9}$/.test(text) || Number(text) < least)
+    throw new Problem(`${flags.split(" ")[0]} must be a whole number of at least ${least}, not ${text}.`);
+  return Number(text);
+}
+
+function shards(): Option {
+  const flags = "--shard <n>";
+  return new Option(flags, "only this shard; may be given again").argParser((text, before: number[] | undefined) => [
+    ...(before ?? []),
+    readWhole(flags, text, 0),
+  ]);
 }
 
 /** A process may run under a number that has no name. */

@@ -12,7 +12,7 @@ import {
 } from "@drawdown/billing";
 import { Problem } from "../problem.ts";
 import { withBilling } from "../stores.ts";
-import { actOf, filtersOf, printFailures, sayUnfinished, untilOver } from "./act.ts";
+import { actOf, filtersOf, idsOf, printFailures, sayUnfinished, untilOver } from "./act.ts";
 import type { ActOptions, Filters } from "./operator.ts";
 import { print, printJson, printTable } from "./output.ts";
 
@@ -21,6 +21,8 @@ export type ReplayOptions = ActOptions &
     pending: boolean;
     deadLetters: boolean;
     unaccounted: boolean;
+    failedOf?: string;
+    idsFrom?: string;
     errorClass?: string;
     consumer?: string;
     limit?: number;
@@ -32,7 +34,7 @@ export type ReplayOptions = ActOptions &
 export async function replayCommand(options: ReplayOptions): Promise<number> {
   const act = options.dryRun ? undefined : actOf(options);
   return await withBilling(async (billing) => {
-    const selection = selectionOf(options, billing.numShards);
+    const selection = selectionOf({ ...options, ...idsOf(options) }, billing.numShards);
     await sayUnfinished(billing);
     await proveAll(billing);
     const plan = await planReplay(billing, selection);
@@ -45,23 +47,34 @@ export async function replayCommand(options: ReplayOptions): Promise<number> {
 }
 
 function selectionOf(options: ReplayOptions, numShards: number): ReplaySelection {
-  const { pending, deadLetters, unaccounted, errorClass, consumer, limit } = options;
+  const { pending, deadLetters, unaccounted, failedOf, errorClass, consumer, limit, id } = options;
   const kinds = [
     ...(pending ? (["pending"] as const) : []),
     ...(deadLetters ? (["dead_letters"] as const) : []),
     ...(unaccounted ? (["unaccounted"] as const) : []),
+    ...(failedOf === undefined ? [] : (["failed"] as const)),
   ];
-  const [kind] = kinds;
+  const [kind = id === undefined ? undefined : ("named" as const)] = kinds;
   if (kind === undefined || kinds.length > 1)
-    throw new Problem("Say what to replay: one of --pending, --dead-letters and --unaccounted.");
+    throw new Problem(
+      "Say what to replay: one of --pending, --dead-letters, --unaccounted, --failed-of, or ids alone.",
+    );
   if (errorClass !== undefined && kind !== "dead_letters") throw new Problem("--error-class goes with --dead-letters.");
   if (consumer !== undefined && kind !== "pending") throw new Problem("--consumer goes with --pending.");
+  const first = limit === undefined ? {} : { limit };
+  const filters = filtersOf(options, numShards);
+  if (kind === "named" || kind === "failed") {
+    if (Object.keys(filters).some((name) => name !== "ids")) throw new Problem("Exact targets take no filters.");
+    if (kind === "named") return { kind, ids: id ?? [], ...first };
+    if (id !== undefined) throw new Problem("--failed-of says what is meant: it takes no ids.");
+    return { kind, operationId: failedOf ?? "", ...first };
+  }
   return {
     kind,
-    ...filtersOf(options, numShards),
+    ...filters,
     ...(errorClass === undefined ? {} : { errorClass }),
     ...(consumer === undefined ? {} : { consumer }),
-    ...(limit === undefined ? {} : { limit }),
+    ...first,
   };
 }
 
@@ -70,6 +83,8 @@ function nothingOf({ kind }: ReplaySelection, missing: readonly string[]): Probl
     pending: "not pending, and not in the books",
     dead_letters: "no open dead letter (one that is discarded is restored first)",
     unaccounted: "not unaccounted, and not in the books",
+    named: "no dead letter that is open, no entry of a stream, and not in the books",
+    failed: "gone, or discarded since",
   }[kind];
   return new Problem(`Nothing was done: ${missing.join(", ")} is ${what}.`);
 }
