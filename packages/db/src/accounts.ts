@@ -29,9 +29,14 @@ type AccountRow = Omit<AccountCredits, "creditsVersion"> & { creditsVersion: str
 const read = (row: AccountRow): AccountCredits => ({ ...row, creditsVersion: BigInt(row.creditsVersion) });
 const uuidShape = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
+/** Text that Postgres would refuse as a uuid finds nothing, rather than failing. */
+export function isUuid(text: string): boolean {
+  return uuidShape.test(text);
+}
+
 /** By account id or owner id. Undefined for what is neither, text that is no uuid included. */
 export async function findAccount(db: Db, accountOrOwnerId: string): Promise<AccountCredits | undefined> {
-  if (!uuidShape.test(accountOrOwnerId)) return undefined;
+  if (!isUuid(accountOrOwnerId)) return undefined;
   const { rows } = await db.$client.query<AccountRow>({
     name: "find_account",
     text: `SELECT ${accountColumns} FROM data.account_balance a
@@ -47,7 +52,7 @@ export async function readCredits(db: Db, accountIds: readonly string[]): Promis
   const { rows } = await db.$client.query<AccountRow>({
     name: "read_credits",
     text: `SELECT ${accountColumns} FROM data.account_balance a WHERE a.id = ANY($1::uuid[])`,
-    values: [accountIds.filter((id) => uuidShape.test(id))],
+    values: [accountIds.filter(isUuid)],
   });
   return rows.map(read);
 }

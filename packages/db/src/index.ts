@@ -1,10 +1,22 @@
 // The door of packages/db: schema, migrations, connections, and queries by noun. SQL numerics cross it as strings.
-export * from "./accounts.ts";
+export * from "./account-list.ts";
+export {
+  type AccountCredits,
+  type AuditRow,
+  type Credit,
+  findAccount,
+  findUnapplied,
+  postCredit,
+  readCredits,
+} from "./accounts.ts";
 export * from "./alerts.ts";
 export { type ConnectOptions, closeDb, connectDb, type Db } from "./connect.ts";
+export * from "./deductions.ts";
 export { type ListenOptions, listen } from "./listen.ts";
 export { isMigrated, type MigrateOptions, migrate } from "./migrate.ts";
+export { type Count, everyRow, InvalidPage, type Page, type PageRequest } from "./pages.ts";
 export * from "./refusals.ts";
+export * from "./saved-views.ts";
 export * from "./schedules.ts";
 export * as schema from "./schema.ts";
 export * from "./schema.ts";

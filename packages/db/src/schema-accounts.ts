@@ -52,6 +52,9 @@ export const tenant = data.table(
       columns: [table.customerTypeId],
       foreignColumns: [customerType.id],
     }),
+    // The accounts page by name, and its search: WHERE left(lower(name), 200) >= $1 AND … < $2 ORDER BY left(lower(name), 200), id
+    // (In the order of bytes: a prefix is one range in any locale. Cut, because a longer name than a page holds would be refused.)
+    index("tenant_name_index").on(sql`left(lower(name), 200) collate "C"`, table.id),
   ],
 );
 
@@ -76,6 +79,9 @@ export const userProfile = data.table(
     }),
     // The keys of a tenant: SELECT … FROM virtual_key JOIN user_profile … WHERE tenant_id = $1
     index("user_profile_tenant_index").on(table.tenantId),
+    // The accounts page by name, and its search by name or e-mail; in the order of bytes, as tenant_name_index
+    index("user_profile_name_index").on(sql`left(lower(coalesce(name, email, '')), 200) collate "C"`, table.id),
+    index("user_profile_email_index").on(sql`left(lower(email), 200) collate "C"`, table.id),
   ],
 );
 
@@ -122,6 +128,11 @@ export const accountBalance = data.table(
     // int64 nanos, which Redis counts in, end at 9223372036.854775807 units. Refused at the credit, never at a deduction.
     check("account_balance_total_credits_check", sql`total_credits < 9000000000 and total_credits > -9000000000`),
     check("account_balance_available_check", sql`total_credits + credit_limit < 9200000000`),
+    // The accounts page: WHERE (created_at, id) < ($1, $2) ORDER BY created_at DESC, id DESC; of all, of tenants, of frozen ones.
+    // Nothing here may name balance, total_debits or what is generated from them: settling would cease to be HOT.
+    index("account_balance_created_index").on(table.createdAt, table.id),
+    index("account_balance_tenant_index").on(table.createdAt, table.id).where(sql`owner_tenantid is not null`),
+    index("account_balance_frozen_index").on(table.createdAt, table.id).where(sql`status = 'frozen'`),
   ],
 );
 
@@ -177,6 +188,10 @@ export const virtualKey = data.table(
     check("virtual_key_leave_policy_check", sql`leave_policy in ('drain', 'cut')`),
     // The keys of a user or tenant: … FROM virtual_key WHERE user_id = $1
     index("virtual_key_user_index").on(table.userId),
+    // The keys page: ORDER BY created_at DESC, virtual_key DESC; its search by the beginning of a name or of the key itself
+    index("virtual_key_created_index").on(table.createdAt, table.virtualKey),
+    index("virtual_key_name_index").on(sql`left(lower(name), 200) collate "C"`, table.virtualKey),
+    index("virtual_key_prefix_index").on(sql`virtual_key collate "C"`),
   ],
 );
 

@@ -43,6 +43,9 @@ export const operatorAction = data.table(
     check("operator_action_actor_check", sql`length(btrim(actor)) > 0`),
     // The operations page: WHERE (started_at, id) < ($1, $2) ORDER BY started_at DESC, id DESC
     index("operator_action_started_index").on(table.startedAt, table.id),
+    // The operations page of one act or actor; the breaks that were accepted: WHERE action = 'accept'
+    index("operator_action_action_index").on(table.action, table.startedAt, table.id),
+    index("operator_action_actor_index").on(table.actor, table.startedAt, table.id),
     // What is resumed or shown as unfinished: WHERE finished_at IS NULL ORDER BY started_at
     index("operator_action_unfinished_index").on(table.startedAt).where(sql`finished_at is null`),
   ],
@@ -92,6 +95,8 @@ export const alert = data.table(
     uniqueIndex("alert_open_key").on(table.kind, table.key).where(sql`resolved_at is null`),
     // The alerts page: WHERE (opened_at, id) < ($1, $2) ORDER BY opened_at DESC, id DESC
     index("alert_opened_index").on(table.openedAt, table.id),
+    // The same of what is open: WHERE resolved_at IS NULL ORDER BY opened_at DESC, id DESC
+    index("alert_unresolved_index").on(table.openedAt, table.id).where(sql`resolved_at is null`),
   ],
 );
 

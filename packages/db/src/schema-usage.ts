@@ -79,6 +79,22 @@ export const usageLog = data.table(
     index("usage_log_created_index").on(table.createdAt, table.id),
     // What a key has spent in a period, and its deductions: WHERE virtual_key = $1 AND created_at >= $2
     index("usage_log_key_index").on(table.virtualKey, table.createdAt, table.id),
+    // The deductions of an account, its spend in a period, and which link a moment belongs to: WHERE account_id = $1 AND created_at < $2
+    index("usage_log_account_index").on(table.accountId, table.createdAt, table.id),
+    // The deductions page of a model or a provider: WHERE model = $1 ORDER BY created_at DESC, id DESC
+    index("usage_log_model_index").on(table.model, table.createdAt, table.id),
+    index("usage_log_provider_index").on(table.provider, table.createdAt, table.id),
+    // The deductions page of what is unusual; each is empty or small where all goes well.
+    index("usage_log_balance_check_index")
+      .on(table.balanceCheck, table.createdAt, table.id)
+      .where(sql`balance_check <> 'ok'`),
+    index("usage_log_usage_source_index")
+      .on(table.usageSource, table.createdAt, table.id)
+      .where(sql`usage_source is distinct from 'provider'`),
+    index("usage_log_unsettled_index").on(table.createdAt, table.id).where(sql`settled_at is null`),
+    index("usage_log_customer_type_index")
+      .on(table.createdAt, table.id)
+      .where(sql`metadata_json @> '{"customer_type_mismatch": true}'`),
     // What replay completes: WHERE settled_at IS NULL ORDER BY id. Empty while no older worker runs.
     index("usage_log_half_settled_index").on(table.id).where(sql`settled_at is null`),
   ],
@@ -141,6 +157,10 @@ export const accountBalanceAudit = data.table(
       .where(sql`deduction_id is null and account_seq is not null`),
     // The chain and its last link: WHERE account_id = $1 AND account_seq IS NOT NULL ORDER BY account_seq [DESC LIMIT 1]
     index("account_balance_audit_seq_index").on(table.accountId, table.accountSeq).where(sql`account_seq is not null`),
+    // The audit trail's credits and repairs alone: WHERE account_id = $1 AND deduction_id IS NULL ORDER BY account_seq DESC
+    index("account_balance_audit_credit_link_index")
+      .on(table.accountId, table.accountSeq)
+      .where(sql`deduction_id is null and account_seq is not null`),
     // Credits by version: Σ amount WHERE account_id = $1 AND credits_version > $2; the row that a link settles into.
     index("account_balance_audit_version_index")
       .on(table.accountId, table.creditsVersion)
@@ -193,5 +213,10 @@ export const deadLetter = data.table(
     index("dead_letter_account_index").using("hash", table.accountId).where(sql`state <> 'replayed'`),
     // The dead letters page and its count: WHERE state = $1 AND id < $2 ORDER BY id DESC
     index("dead_letter_state_index").on(table.state, table.id),
+    // The same of one class of error, and how many there are of each: WHERE state = $1 AND error_class = $2 ORDER BY id DESC
+    index("dead_letter_class_index").on(table.state, table.errorClass, table.id),
+    // Trace: WHERE stream_entry_id = $1 OR fields->>'request_id' = $1
+    index("dead_letter_entry_index").using("hash", table.streamEntryId),
+    index("dead_letter_request_index").using("hash", sql`(fields ->> 'request_id')`),
   ],
 );

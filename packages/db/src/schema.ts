@@ -5,5 +5,6 @@ export * from "./schema-holds.ts";
 export * from "./schema-operations.ts";
 export * from "./schema-prices.ts";
 export * from "./schema-refusals.ts";
+export * from "./schema-saved-views.ts";
 export * from "./schema-schedules.ts";
 export * from "./schema-usage.ts";
