@@ -60,7 +60,9 @@ describe("drawdown seed", () => {
   it("makes two users with accounts and a tenant with two users, users first, with at least 100 units each", async () => {
     expect(seeded.keys.map(({ account_type }) => account_type)).toEqual(["user", "user", "tenant", "tenant"]);
     expect(new Set(seeded.keys.map(({ account_balance_id }) => account_balance_id)).size).toBe(3);
-    expect(seeded.operators).toEqual([]);
+    expect(seeded.operators.map(({ email, role }) => [email, role])).toEqual(
+      ["admin", "support", "viewer"].map((role) => [`${role}@demo.invalid`, role]),
+    );
     for (const key of seeded.keys) {
       expect(key.api_key).toMatch(new RegExp(`^${key.virtual_key}\\.[A-Za-z0-9_-]{43}$`));
       const { rows } = await db.$client.query(

@@ -95,6 +95,7 @@ export {
   readOperation,
   recordAct,
 } from "./operations.ts";
+export { ensureOperator, type OperatorToEnsure, temporaryPassword } from "./operators.ts";
 export { type EntryFilters, listPending, type PendingEntry, type PendingFilters } from "./pending.ts";
 export { type Cost, costOf, type Explanation, type Price, type PriceModel, type RateKind } from "./price.ts";
 export {

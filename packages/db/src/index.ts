@@ -14,6 +14,7 @@ export { type ConnectOptions, closeDb, connectDb, type Db } from "./connect.ts";
 export * from "./deductions.ts";
 export { type ListenOptions, listen } from "./listen.ts";
 export { isMigrated, type MigrateOptions, migrate } from "./migrate.ts";
+export * from "./operators.ts";
 export { type Count, everyRow, InvalidPage, type Page, type PageRequest } from "./pages.ts";
 export * from "./refusals.ts";
 export * from "./saved-views.ts";

@@ -3,6 +3,7 @@
 export * from "./schema-accounts.ts";
 export * from "./schema-holds.ts";
 export * from "./schema-operations.ts";
+export * from "./schema-operators.ts";
 export * from "./schema-prices.ts";
 export * from "./schema-refusals.ts";
 export * from "./schema-saved-views.ts";

@@ -1,7 +1,7 @@
-/** `drawdown seed`: a small, clean world to try things in. Run again it adds nothing; each key gets a new secret and the old one is void. */
+/** `drawdown seed`: a small, clean world to try things in. Run again it adds nothing; each key and operator gets a new secret and the old one is void. */
 import { randomBytes } from "node:crypto";
-import { hashSecret, importPrices, type PriceImport } from "@drawdown/billing";
-import { type Db, postCredit, putVirtualKey, schema } from "@drawdown/db";
+import { ensureOperator, hashSecret, importPrices, type PriceImport, temporaryPassword } from "@drawdown/billing";
+import { type Db, type OperatorRole, postCredit, putVirtualKey, schema } from "@drawdown/db";
 import { inArray } from "drizzle-orm";
 import { Problem } from "../problem.ts";
 import { withDatabase } from "../stores.ts";
@@ -55,7 +55,7 @@ export type Seeded = {
     owner_id: string;
     account_type: "user" | "tenant";
   }[];
-  operators: { email: string; password: string; role: string }[];
+  operators: { email: string; password: string; role: OperatorRole }[];
 };
 
 export async function seedCommand(options: { json: boolean; upstream?: string }): Promise<void> {
@@ -65,6 +65,7 @@ export async function seedCommand(options: { json: boolean; upstream?: string })
     process.stderr.write(`${prices.models} models of ${prices.providers} providers have a price (${prices.source}).\n`);
     if (options.json) return printJson(seeded);
     print(seeded.keys.map((key) => `${key.account_type.padEnd(6)}  ${key.api_key}`).join("\n"));
+    print(seeded.operators.map(({ email, password }) => `operator  ${email}  ${password}`).join("\n"));
   });
 }
 
@@ -104,7 +105,7 @@ export async function seed(db: Db, upstream: string | undefined): Promise<{ seed
   }
   const prices = await importPrices(db);
   if (upstream !== undefined) await db.update(schema.provider).set({ baseUrl: upstream });
-  return { seeded: { keys: await renewKeys(db), operators: [] }, prices };
+  return { seeded: { keys: await renewKeys(db), operators: await renewOperators(db) }, prices };
 }
 
 async function renewKeys(db: Db): Promise<Seeded["keys"]> {
@@ -119,6 +120,16 @@ async function renewKeys(db: Db): Promise<Seeded["keys"]> {
       owner_id: ownerId,
       account_type: type,
     });
+  }
+  return renewed;
+}
+
+async function renewOperators(db: Db): Promise<Seeded["operators"]> {
+  const renewed: Seeded["operators"] = [];
+  for (const role of ["admin", "support", "viewer"] as const) {
+    const operator = { email: `${role}@demo.invalid`, password: temporaryPassword(), role };
+    await ensureOperator(db, operator, { renew: true, actor: "seed" });
+    renewed.push(operator);
   }
   return renewed;
 }

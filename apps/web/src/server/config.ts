@@ -10,6 +10,11 @@ const settings = z
     REDIS_URL: filled.optional(),
     REDIS_CLUSTER_NODES: filled.transform((text) => text.split(",").map((node) => node.trim())).optional(),
     NUM_SHARDS: z.coerce.number().int().min(1).max(1024).default(16),
+    CONSOLE_SESSION_HOURS: z.coerce.number().min(0.001).max(720).default(12),
+    CONSOLE_URL: z
+      .url({ protocol: /^https?$/ })
+      .transform((text) => new URL(text).origin)
+      .optional(),
   })
   .refine((given) => (given.REDIS_URL === undefined) !== (given.REDIS_CLUSTER_NODES === undefined), {
     message: "set REDIS_URL or REDIS_CLUSTER_NODES, one of them",
@@ -20,6 +25,10 @@ export type Config = Readonly<{
   databaseUrl: string;
   redis: { redisUrl: string } | { clusterNodes: readonly string[] };
   numShards: number;
+  /** How long a sign-in lasts. */
+  sessionHours: number;
+  /** The origin by which browsers reach the console; undefined: as each request says. */
+  consoleUrl: string | undefined;
 }>;
 
 let config: Config | undefined;
@@ -42,7 +51,9 @@ function parse(environment: Record<string, string | undefined>): Config {
     REDIS_URL: redisUrl,
     REDIS_CLUSTER_NODES: nodes,
     NUM_SHARDS: numShards,
+    CONSOLE_SESSION_HOURS: sessionHours,
+    CONSOLE_URL: consoleUrl,
   } = parsed.data;
   const redis = nodes === undefined ? { redisUrl: redisUrl ?? "" } : { clusterNodes: nodes };
-  return Object.freeze({ databaseUrl, redis, numShards });
+  return Object.freeze({ databaseUrl, redis, numShards, sessionHours, consoleUrl });
 }
