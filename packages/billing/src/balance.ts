@@ -30,7 +30,13 @@ export async function readBalance(billing: Billing, account: AccountRef): Promis
 /** The balance in Redis, or undefined while the account is not loaded. Changes nothing. Throws `redis_unavailable`. */
 export async function peekBalance(billing: Billing, account: AccountRef): Promise<Balance | undefined> {
   const key = balanceKey(shardOf(account.id, billing.numShards), account.type, account.ownerId);
-  const fields = await billing.ask((redis) => redis.hmget(key, "b", "h", "d", "q", "v", "l", "s", "c"));
+  return parseBalance(await billing.ask((redis) => redis.hmget(key, ...BALANCE_FIELDS)));
+}
+
+/** The fields of an account's hash, as `parseBalance` takes them. */
+export const BALANCE_FIELDS = ["b", "h", "d", "q", "v", "l", "s", "c"] as const;
+
+export function parseBalance(fields: readonly (string | null)[]): Balance | undefined {
   const [b, h, d, q, v, l, status, currency] = fields;
   if (b == null) return undefined;
   const [balanceNanos, heldNanos, limitNanos] = [BigInt(b), BigInt(h ?? 0), BigInt(l ?? 0)];

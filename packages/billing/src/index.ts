@@ -7,6 +7,7 @@ export {
   setCreditLimit,
   unfreezeAccount,
 } from "./account-acts.ts";
+export { type AccountStanding, type OpenHold, readAccountStanding } from "./account-standing.ts";
 export { type Balance, peekBalance, readBalance } from "./balance.ts";
 export { type Billing, type BillingOptions, closeBilling, openBilling } from "./billing.ts";
 export type { AcceptedBreak, Problem, ProblemKind } from "./breaks.ts";

@@ -36,13 +36,20 @@ type ShardEntries = { position: string; links: Map<string, OpenLink>; unreadable
 const PAGE = 1_000;
 const ROWS_AT_ONCE = 20_000;
 
+/** Only this account's entries, and none at all of a stream with more than `atMost` entries after its mark. */
+export type OnlyAccount = { accountId: string; atMost: number };
+
 /** The open entries of some shards. Lives as long as one run that compares. */
 export class OpenEntries {
   readonly #billing: Billing;
+  readonly #only: OnlyAccount | undefined;
   readonly #shards = new Map<number, ShardEntries>();
+  /** False when a stream was too long for `atMost`: then its entries are not known. */
+  complete = true;
 
-  constructor(billing: Billing) {
+  constructor(billing: Billing, only?: OnlyAccount) {
     this.#billing = billing;
+    this.#only = only;
   }
 
   /** Reads on to the end of each stream as it is now. */
@@ -70,6 +77,7 @@ export class OpenEntries {
 
   async #advance(shard: number): Promise<void> {
     const entries = this.#shards.get(shard) ?? (await this.#start(shard));
+    if (this.#only) return await this.#advanceOne(shard, entries, this.#only);
     const [newest] = await this.#billing.ask((redis) => redis.xrevrange(streamKey(shard), "+", "-", "COUNT", 1));
     if (newest === undefined) return;
     for (let more = true; more; ) {
@@ -80,6 +88,18 @@ export class OpenEntries {
     }
   }
 
+  /** Most entries are others': they are left out before anything is asked about them. */
+  async #advanceOne(shard: number, entries: ShardEntries, { accountId, atMost }: OnlyAccount): Promise<void> {
+    const rows = await this.#billing.ask((redis) =>
+      redis.xrangeBuffer(streamKey(shard), `(${entries.position}`, "+", "COUNT", atMost + 1),
+    );
+    this.complete = rows.length <= atMost;
+    if (!this.complete) return;
+    const own = rows.filter(([, fields]) => accountOf(fields) === accountId).map(([id]) => id.toString());
+    if (own.length > 0) for (const entry of await readStandingsOf(this.#billing, shard, own)) keep(entries, entry);
+    entries.position = rows.at(-1)?.[0].toString() ?? entries.position;
+  }
+
   /** The mark first, what is kept beside it after: an entry that passes the mark in between is then seen twice, never not at all. */
   async #start(shard: number): Promise<ShardEntries> {
     const entries: ShardEntries = {
@@ -87,11 +107,18 @@ export class OpenEntries {
       links: new Map(),
       unreadable: new Map(),
     };
-    const kept = [...(await readUnaccountedIds(this.#billing, shard)).keys()];
+    const beside = [...(await readUnaccountedIds(this.#billing, shard))];
+    const kept = beside.flatMap(([id, of]) => (this.#only === undefined || of === this.#only.accountId ? [id] : []));
     for (const entry of await readStandingsOf(this.#billing, shard, kept)) keep(entries, entry);
     this.#shards.set(shard, entries);
     return entries;
   }
+}
+
+function accountOf(fields: readonly Buffer[]): string | undefined {
+  for (let i = 0; i + 1 < fields.length; i += 2)
+    if (fields[i]?.toString() === "account_id") return fields[i + 1]?.toString().toLowerCase();
+  return undefined;
 }
 
 function keep(entries: ShardEntries, { raw, entry, standing }: StandingEntry): void {
