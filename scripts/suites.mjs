@@ -41,7 +41,7 @@ export async function runVitest({ title, projects, timeoutMs, env = {} }) {
  * Runs the browser tests against a production build that is there.
  * @returns {Promise<Totals>}
  */
-export async function runBrowserTests({ title, port, chromium, timeoutMs }) {
+export async function runBrowserTests({ title, chromium, timeoutMs }) {
   const json = resultFile("browser.json");
   say(`running ${title}`);
   const code = await run({
@@ -50,7 +50,6 @@ export async function runBrowserTests({ title, port, chromium, timeoutMs }) {
     cwd: join(ROOT, "apps/web"),
     env: {
       PLAYWRIGHT_JSON: json,
-      CONSOLE_TEST_PORT: String(port),
       ...(chromium === undefined ? {} : { CHROMIUM_PATH: chromium }),
     },
     timeoutMs,

@@ -2,7 +2,6 @@
 // production build. Its last line is `N passed, N failed`: the tests that passed, and the tests and checks that failed.
 // `npm test -- --seeds 500` simulates more than the 200 seeds, and for each twenty of them one with real processes.
 
-import { createServer } from "node:net";
 import { parseArgs } from "node:util";
 import { runChecks } from "./checks.mjs";
 import { ensureChromium } from "./chromium.mjs";
@@ -36,23 +35,12 @@ async function step(title, command, timeoutMs) {
   return code === 0;
 }
 
-function freePort() {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
-}
-
 async function testBrowser() {
   const title = "browser tests";
   if (!(await step("building the console", [tool("turbo"), "run", "build", "--filter=@drawdown/web"], 300_000))) return;
   try {
     const chromium = await ensureChromium();
-    count(title, await runBrowserTests({ title, port: await freePort(), chromium, timeoutMs: 420_000 }));
+    count(title, await runBrowserTests({ title, chromium, timeoutMs: 900_000 }));
   } catch (error) {
     say(error.message);
     countFailure(title);
