@@ -1,0 +1,40 @@
+// Every text of the console in English, by namespace: one file each. Another language has the same keys and placeholders; a test keeps that.
+import accounts from "./accounts.json" with { type: "json" };
+import acts from "./acts.json" with { type: "json" };
+import alerts from "./alerts.json" with { type: "json" };
+import deadLetters from "./dead-letters.json" with { type: "json" };
+import deductions from "./deductions.json" with { type: "json" };
+import faults from "./faults.json" with { type: "json" };
+import lists from "./lists.json" with { type: "json" };
+import operations from "./operations.json" with { type: "json" };
+import operators from "./operators.json" with { type: "json" };
+import overview from "./overview.json" with { type: "json" };
+import pending from "./pending.json" with { type: "json" };
+import preferences from "./preferences.json" with { type: "json" };
+import settings from "./settings.json" with { type: "json" };
+import shell from "./shell.json" with { type: "json" };
+import signIn from "./sign-in.json" with { type: "json" };
+import streams from "./streams.json" with { type: "json" };
+import trace from "./trace.json" with { type: "json" };
+import ui from "./ui.json" with { type: "json" };
+
+export default {
+  accounts,
+  acts,
+  alerts,
+  deadLetters,
+  deductions,
+  faults,
+  lists,
+  operations,
+  operators,
+  overview,
+  pending,
+  preferences,
+  settings,
+  shell,
+  signIn,
+  streams,
+  trace,
+  ui,
+};

@@ -1,0 +1,40 @@
+// 控制台全部文字的简体中文；与英文的键和占位符完全一致，由测试保证。
+import accounts from "./accounts.json" with { type: "json" };
+import acts from "./acts.json" with { type: "json" };
+import alerts from "./alerts.json" with { type: "json" };
+import deadLetters from "./dead-letters.json" with { type: "json" };
+import deductions from "./deductions.json" with { type: "json" };
+import faults from "./faults.json" with { type: "json" };
+import lists from "./lists.json" with { type: "json" };
+import operations from "./operations.json" with { type: "json" };
+import operators from "./operators.json" with { type: "json" };
+import overview from "./overview.json" with { type: "json" };
+import pending from "./pending.json" with { type: "json" };
+import preferences from "./preferences.json" with { type: "json" };
+import settings from "./settings.json" with { type: "json" };
+import shell from "./shell.json" with { type: "json" };
+import signIn from "./sign-in.json" with { type: "json" };
+import streams from "./streams.json" with { type: "json" };
+import trace from "./trace.json" with { type: "json" };
+import ui from "./ui.json" with { type: "json" };
+
+export default {
+  accounts,
+  acts,
+  alerts,
+  deadLetters,
+  deductions,
+  faults,
+  lists,
+  operations,
+  operators,
+  overview,
+  pending,
+  preferences,
+  settings,
+  shell,
+  signIn,
+  streams,
+  trace,
+  ui,
+};
