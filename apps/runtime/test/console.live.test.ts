@@ -15,6 +15,8 @@ import { answers, type Started, start } from "./stage.ts";
 // The build, when another test has not made it already, is the long part.
 const buildMs = 240_000;
 
+const admin = { DRAWDOWN_ADMIN_EMAIL: "first@example.com", DRAWDOWN_ADMIN_PASSWORD: "a first password" };
+
 let database: TestDatabase;
 let redis: TestRedis;
 const started: Started[] = [];
@@ -33,7 +35,7 @@ afterAll(async () => {
 });
 
 function startConsole(port: number, args: string[] = []): Started {
-  const env = { DATABASE_URL: database.url, REDIS_URL: redis.url, CONSOLE_PORT: String(port) };
+  const env = { DATABASE_URL: database.url, REDIS_URL: redis.url, CONSOLE_PORT: String(port), ...admin };
   const running = start(["console", ...args], env);
   started.push(running);
   return running;
@@ -52,7 +54,11 @@ test(
     expect(signedOut.status).toBe(307);
     expect(signedOut.headers.get("location")).toMatch(/^(http:\/\/localhost:\d+)?\/sign-in/);
 
-    // A page that is being read by a live subscription never ends by itself.
+    const db = connectDb(database.url, { max: 1 });
+    const { rows } = await db.$client.query("SELECT email, role FROM data.operator");
+    expect(rows).toEqual([{ email: "first@example.com", role: "admin" }]);
+    await closeDb(db);
+
     console.signal("SIGINT");
     console.signal("SIGINT");
     expect(await console.exited).toMatchObject({ code: 0, signal: null });

@@ -8,6 +8,7 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
+import { BillingError, ensureOperator } from "@drawdown/billing";
 import { closeDb, connectDb, isMigrated } from "@drawdown/db";
 import { type Config, handToConsole, readConfig } from "../config.ts";
 import { listen, type Running, runForeground } from "../foreground.ts";
@@ -32,7 +33,7 @@ export async function consoleCommand(options: { port?: number; build: boolean })
   return await runForeground(
     log,
     async (stopping) => {
-      await checkDatabase(config, log);
+      await prepareDatabase(config, log);
       if (options.build) await buildPages(stopping);
       else if (!arePagesBuilt()) throw new Problem("The console's pages are not built: leave out --no-build.");
       return await serve(config, options.port ?? config.consolePort, log);
@@ -42,17 +43,24 @@ export async function consoleCommand(options: { port?: number; build: boolean })
   );
 }
 
-async function checkDatabase(config: Config, log: Logger): Promise<void> {
+/** Makes the first admin that the settings name. Throws a Problem when the database is not migrated to this version. */
+async function prepareDatabase(config: Config, log: Logger): Promise<void> {
   const db = connectDb(config.databaseUrl, { max: 1, applicationName: "drawdown console" });
   try {
-    if (await isMigrated(db)) return;
+    if (!(await isMigrated(db)))
+      throw new Problem("The database is not migrated to this version: run `drawdown migrate` first.");
+    if (config.admin === undefined) return;
+    const admin = { ...config.admin, role: "admin" } as const;
+    const made = await ensureOperator(db, admin, { renew: false, actor: "DRAWDOWN_ADMIN_EMAIL" });
+    if (made === "created") log.info({ email: admin.email }, "the first admin is there");
   } catch (error) {
+    if (error instanceof Problem) throw error;
+    if (error instanceof BillingError && error.code === "invalid_request")
+      throw new Problem(`DRAWDOWN_ADMIN_EMAIL and DRAWDOWN_ADMIN_PASSWORD: ${error.publicMessage}`, { cause: error });
     log.warn({ err: error }, "Postgres cannot be asked: the pages will say so until it can be");
-    return;
   } finally {
     await closeDb(db);
   }
-  throw new Problem("The database is not migrated to this version: run `drawdown migrate` first.");
 }
 
 async function serve(config: Config, port: number, log: Logger): Promise<Running> {
