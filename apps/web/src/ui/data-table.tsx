@@ -1,0 +1,209 @@
+"use client";
+
+// A table of rows that a keyboard can walk: J and K move, X selects, Enter opens. At a phone's width each row becomes a block of labelled
+// values. More rows than a screen holds many times over are drawn as they are scrolled to.
+import {
+  type ColumnDef,
+  rowSelectionFeature,
+  type RowSelectionState,
+  tableFeatures,
+  useTable,
+} from "@tanstack/react-table";
+import { useWindowVirtualizer } from "@tanstack/react-virtual";
+import clsx from "clsx";
+import { type KeyboardEvent, type ReactNode, useMemo, useRef } from "react";
+import { Checkbox } from "@/ui/checkbox.tsx";
+
+const features = tableFeatures({ rowSelectionFeature });
+/** As many rows as are drawn whole; more are drawn where they are looked at. */
+const WHOLE_ROWS = 120;
+const ROW_PX = 37;
+
+export type Column<Row> = {
+  id: string;
+  /** The heading, and the label of the value at a phone's width. */
+  title: string;
+  cell: (row: Row) => ReactNode;
+  /** Numbers and amounts stand at the end. */
+  align?: "end";
+  /** Takes the space that is left. */
+  grow?: boolean;
+};
+
+export type DataTableProps<Row> = {
+  /** The table's accessible name. */
+  label: string;
+  columns: readonly Column<Row>[];
+  rows: readonly Row[];
+  rowId: (row: Row) => string;
+  /** Names a row to who cannot see it: of its checkbox. */
+  rowName: (row: Row) => string;
+  /** Marks a row: a break in a chain, something that failed. */
+  rowTone?: (row: Row) => "critical" | "warning" | "muted" | undefined;
+  selection?: {
+    ids: ReadonlySet<string>;
+    onChange: (ids: ReadonlySet<string>) => void;
+    /** Labels of the checkboxes: of all rows here, and of one by its name. */
+    allLabel: string;
+    oneLabel: (name: string) => string;
+  };
+  /** What stands in the place of a row that belongs to it: drawn after it over the whole width. */
+  below?: (row: Row) => ReactNode;
+  busy?: boolean;
+};
+
+export function DataTable<Row extends object>(props: DataTableProps<Row>) {
+  const { columns, rows, rowId, selection, label, busy } = props;
+  const definitions = useMemo<ColumnDef<typeof features, Row>[]>(
+    () =>
+      columns.map(({ id, title, cell }) => ({ id, header: title, cell: ({ row }) => cell(row.original) })),
+    [columns],
+  );
+  const selected = useMemo<RowSelectionState>(
+    () => Object.fromEntries([...(selection?.ids ?? [])].map((id) => [id, true as const])),
+    [selection?.ids],
+  );
+  const table = useTable({
+    features,
+    columns: definitions,
+    data: rows as Row[],
+    getRowId: rowId,
+    state: { rowSelection: selected },
+    onRowSelectionChange: (update) => {
+      const next = typeof update === "function" ? update(selected) : update;
+      selection?.onChange(new Set(Object.keys(next)));
+    },
+  });
+  const body = useRef<HTMLTableSectionElement>(null);
+  return (
+    <table className="data-table" aria-label={label} aria-busy={busy} onKeyDown={(event) => walk(event, body.current)}>
+      <thead>
+        <tr>
+          {selection && (
+            <th scope="col" className="data-table-select">
+              <Checkbox
+                label={selection.allLabel}
+                hideLabel
+                checked={table.getIsAllRowsSelected()}
+                indeterminate={!table.getIsAllRowsSelected() && rows.some((row) => selection.ids.has(rowId(row)))}
+                onCheckedChange={() => table.toggleAllRowsSelected()}
+              />
+            </th>
+          )}
+          {columns.map(({ id, title, align, grow }) => (
+            <th key={id} scope="col" className={clsx(align === "end" && "text-end", grow && "w-full")}>
+              {title}
+            </th>
+          ))}
+        </tr>
+      </thead>
+      <Body {...props} body={body} table={table.getRowModel().rows} />
+    </table>
+  );
+}
+
+type BodyProps<Row> = DataTableProps<Row> & {
+  body: React.RefObject<HTMLTableSectionElement | null>;
+  table: readonly { id: string; original: Row; toggleSelected: () => void }[];
+};
+
+function Body<Row extends object>(props: BodyProps<Row>) {
+  const { table, body, columns, selection } = props;
+  const many = table.length > WHOLE_ROWS;
+  const virtual = useWindowVirtualizer({
+    count: many ? table.length : 0,
+    estimateSize: () => ROW_PX,
+    overscan: 20,
+    scrollMargin: body.current?.offsetTop ?? 0,
+  });
+  const items = virtual.getVirtualItems();
+  const span = columns.length + (selection ? 1 : 0);
+  const [first, last] = [items[0], items.at(-1)];
+  const above = many && first ? first.start - virtual.options.scrollMargin : 0;
+  const under = many && last ? virtual.getTotalSize() - (last.end - virtual.options.scrollMargin) : 0;
+  const shown = many ? items.flatMap(({ index }) => table[index] ?? []) : table;
+  return (
+    <tbody ref={body}>
+      {above > 0 && <Space height={above} span={span} />}
+      {shown.map((row) => (
+        <Line key={row.id} {...props} row={row} span={span} />
+      ))}
+      {under > 0 && <Space height={under} span={span} />}
+    </tbody>
+  );
+}
+
+function Space({ height, span }: { height: number; span: number }) {
+  return (
+    <tr aria-hidden="true">
+      <td colSpan={span} style={{ height, padding: 0 }} />
+    </tr>
+  );
+}
+
+function Line<Row extends object>({
+  row,
+  columns,
+  rowName,
+  rowTone,
+  selection,
+  below,
+  span,
+}: BodyProps<Row> & { row: BodyProps<Row>["table"][number]; span: number }) {
+  const name = rowName(row.original);
+  const more = below?.(row.original);
+  return (
+    <>
+      <tr data-row={row.id} data-tone={rowTone?.(row.original)} data-selected={selection?.ids.has(row.id) || undefined}>
+        {selection && (
+          <td className="data-table-select">
+            <Checkbox
+              label={selection.oneLabel(name)}
+              hideLabel
+              checked={selection.ids.has(row.id)}
+              onCheckedChange={() => row.toggleSelected()}
+            />
+          </td>
+        )}
+        {columns.map(({ id, title, cell, align }) => (
+          <td key={id} data-title={title} className={clsx(align === "end" && "text-end")}>
+            {cell(row.original)}
+          </td>
+        ))}
+      </tr>
+      {more != null && more !== false && (
+        <tr className="data-table-below">
+          <td colSpan={span}>{more}</td>
+        </tr>
+      )}
+    </>
+  );
+}
+
+/** J and K, or the arrows, from row to row: the focus goes to a row's first link or button, else to its checkbox. */
+function walk(event: KeyboardEvent, body: HTMLTableSectionElement | null): void {
+  if (body === null || event.ctrlKey || event.metaKey || event.altKey) return;
+  const target = event.target instanceof HTMLElement ? event.target : null;
+  if (target === null || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName) && target.getAttribute("type") !== "checkbox") return;
+  const rows = [...body.querySelectorAll<HTMLElement>("tr[data-row]")];
+  const here = rows.findIndex((row) => row.contains(target));
+  const key = event.key.toLowerCase();
+  if (key === "j" || key === "k") {
+    event.preventDefault();
+    focusRow(rows[Math.min(Math.max(here + (key === "j" ? 1 : -1), 0), rows.length - 1)]);
+  } else if (key === "x" && here >= 0) {
+    event.preventDefault();
+    rows[here]?.querySelector<HTMLElement>("[role=checkbox]")?.click();
+  }
+}
+
+function focusRow(row: HTMLElement | undefined): void {
+  const entrance = row?.querySelector<HTMLElement>("a[href]") ?? row?.querySelector<HTMLElement>("button, [role=checkbox]");
+  entrance?.focus();
+  row?.scrollIntoView({ block: "nearest" });
+}
+
+/** Moves the focus into a table from anywhere on the page. */
+export function enterTable(): void {
+  focusRow(document.querySelector<HTMLElement>("table.data-table tbody tr[data-row]") ?? undefined);
+}
