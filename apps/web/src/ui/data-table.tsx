@@ -10,9 +10,9 @@ import {
   useTable,
 } from "@tanstack/react-table";
 import { useWindowVirtualizer } from "@tanstack/react-virtual";
-import clsx from "clsx";
 import { type KeyboardEvent, type ReactNode, useMemo, useRef } from "react";
 import { Checkbox } from "@/ui/checkbox.tsx";
+import "@/ui/data-table.css";
 
 const features = tableFeatures({ rowSelectionFeature });
 /** As many rows as are drawn whole; more are drawn where they are looked at. */
@@ -85,13 +85,13 @@ export function DataTable<Row extends object>(props: DataTableProps<Row>) {
                 label={selection.allLabel}
                 hideLabel
                 checked={table.getIsAllRowsSelected()}
-                indeterminate={!table.getIsAllRowsSelected() && rows.some((row) => selection.ids.has(rowId(row)))}
-                onCheckedChange={() => table.toggleAllRowsSelected()}
+                some={!table.getIsAllRowsSelected() && rows.some((row) => selection.ids.has(rowId(row)))}
+                onChange={() => table.toggleAllRowsSelected()}
               />
             </th>
           )}
           {columns.map(({ id, title, align, grow }) => (
-            <th key={id} scope="col" className={clsx(align === "end" && "text-end", grow && "w-full")}>
+            <th key={id} scope="col" data-align={align} className={grow ? "w-full" : undefined}>
               {title}
             </th>
           ))}
@@ -161,12 +161,12 @@ function Line<Row extends object>({
               label={selection.oneLabel(name)}
               hideLabel
               checked={selection.ids.has(row.id)}
-              onCheckedChange={() => row.toggleSelected()}
+              onChange={() => row.toggleSelected()}
             />
           </td>
         )}
         {columns.map(({ id, title, cell, align }) => (
-          <td key={id} data-title={title} className={clsx(align === "end" && "text-end")}>
+          <td key={id} data-title={title} data-align={align}>
             {cell(row.original)}
           </td>
         ))}

@@ -1,0 +1,30 @@
+"use client";
+
+import { useTranslations } from "use-intl";
+import { failureOf } from "@/console/failure.ts";
+import { ErrorBar, ErrorState } from "@/ui/states.tsx";
+
+const stores = { redis: "Redis", postgres: "Postgres" } as const;
+
+/** Says what failed and what can be done; `beside` what is kept, as a bar, else in its place. */
+export function FailureNotice({ error, beside = false }: { error: unknown; beside?: boolean }) {
+  const t = useTranslations("failure");
+  const { kind, message, retrying } = failureOf(error);
+  const title = t(`${kind}.title`);
+  const help = kind === "refused" || kind === "forbidden" ? message : t(`${kind}.help`);
+  if (beside)
+    return (
+      <ErrorBar title={title} retries={retrying}>
+        {help}
+      </ErrorBar>
+    );
+  return (
+    <ErrorState
+      title={title}
+      store={kind === "redis" || kind === "postgres" ? stores[kind] : undefined}
+      retries={retrying}
+    >
+      {help}
+    </ErrorState>
+  );
+}
