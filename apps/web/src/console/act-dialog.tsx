@@ -6,7 +6,7 @@ import { useMutation } from "@tanstack/react-query";
 import { type ReactNode, useState } from "react";
 import { useTranslations } from "use-intl";
 import { type Confirmation, type Impact, useConfirmation } from "@/console/act.ts";
-import { FailureNotice } from "@/console/failure-notice.tsx";
+import { FaultNotice } from "@/console/fault-notice.tsx";
 import { Button } from "@/ui/button.tsx";
 import { CodeBlock } from "@/ui/code.tsx";
 import { Dialog } from "@/ui/dialog.tsx";
@@ -53,7 +53,7 @@ export function ActDialog<Result>(props: ActDialogProps<Result>) {
 
 function ActForm<Result>(props: ActDialogProps<Result>) {
   const { onOpenChange, impact, verb, danger, prepared = true, command, act, outcome, onDone, children } = props;
-  const t = useTranslations("act");
+  const t = useTranslations("acts");
   const { confirmation, reason, setReason, typed, setTyped, word, ready } = useConfirmation(impact);
   const doing = useMutation({
     mutationFn: () => act(confirmation),
@@ -94,7 +94,7 @@ function ActForm<Result>(props: ActDialogProps<Result>) {
       )}
       {doing.isError && (
         <>
-          <FailureNotice error={doing.error} beside />
+          <FaultNotice error={doing.error} beside />
           <p className="text-sm text-quiet">{t("mayBeDone")}</p>
         </>
       )}

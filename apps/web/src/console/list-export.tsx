@@ -20,7 +20,7 @@ type Props = {
 
 /** The whole filtered set as a file, streamed. */
 export function ExportMenu({ list, address, pin }: Props) {
-  const t = useTranslations("list");
+  const t = useTranslations("lists");
   const hrefOf = (format: string) => {
     const asked = new URLSearchParams({ ...address.filters, order: address.page.order, format });
     if (pin !== undefined) asked.set("pin", pin);

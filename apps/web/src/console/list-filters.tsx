@@ -22,7 +22,7 @@ const ANY = "";
 
 export function Filters<Key extends string>(props: { specs: readonly FilterSpec<Key>[]; address: ListAddress<Key> }) {
   const { specs, address } = props;
-  const t = useTranslations("list");
+  const t = useTranslations("lists");
   if (specs.length === 0) return null;
   const set = specs.filter(({ key }) => address.filters[key] !== undefined);
   return (
@@ -66,7 +66,7 @@ export function Filters<Key extends string>(props: { specs: readonly FilterSpec<
 }
 
 function Filter<Key extends string>({ spec, address }: { spec: FilterSpec<Key>; address: ListAddress<Key> }) {
-  const t = useTranslations("list");
+  const t = useTranslations("lists");
   const given = address.filters[spec.key] ?? ANY;
   const [text, setText] = useState(given);
   const put = (value: string) => {

@@ -14,7 +14,7 @@ import { TextField } from "@/ui/text-field.tsx";
 const WINDOW = ["cursor", "pin"];
 
 export function SavedViews({ page }: { page: string }) {
-  const t = useTranslations("list");
+  const t = useTranslations("lists");
   const [open, setOpen] = useState(false);
   return (
     <Popover
@@ -30,7 +30,7 @@ export function SavedViews({ page }: { page: string }) {
 }
 
 function Views({ page, onGone }: { page: string; onGone: () => void }) {
-  const t = useTranslations("list");
+  const t = useTranslations("lists");
   const trpc = useTRPC();
   const client = useQueryClient();
   const router = useRouter();

@@ -5,7 +5,7 @@
 import type { UseQueryResult } from "@tanstack/react-query";
 import type { ReactNode } from "react";
 import { useTranslations } from "use-intl";
-import { FailureNotice } from "@/console/failure-notice.tsx";
+import { FaultNotice } from "@/console/fault-notice.tsx";
 import { type ListAddress, ORDERS, type Order, PAGE_SIZES } from "@/console/list-address.ts";
 import { ExportMenu } from "@/console/list-export.tsx";
 import { type FilterSpec, Filters } from "@/console/list-filters.tsx";
@@ -37,7 +37,7 @@ export type ListProps<Row, Key extends string> = {
   columns: readonly Column<Row>[];
   filters: readonly FilterSpec<Key>[];
   address: ListAddress<Key>;
-  query: Pick<UseQueryResult<Page<Row>>, "data" | "error" | "isFetching" | "isPending">;
+  query: Pick<UseQueryResult<Page<Row>>, "data" | "error" | "isFetching" | "refetch">;
   /** What arrived since the window was pinned. */
   newer?: Count | undefined;
   /** Of the window and its filters. */
@@ -67,7 +67,7 @@ export function List<Row extends object, Key extends string>(props: ListProps<Ro
       </div>
       <Newer {...props} />
       {props.selection && <Chosen {...props} selection={props.selection} />}
-      {query.error && <FailureNotice error={query.error} beside={query.data !== undefined} />}
+      {query.error && <FaultNotice error={query.error} beside={query.data !== undefined} />}
       <Rows {...props} />
       <Ways {...props} />
     </section>
@@ -76,7 +76,7 @@ export function List<Row extends object, Key extends string>(props: ListProps<Ro
 
 function Rows<Row extends object, Key extends string>(props: ListProps<Row, Key>) {
   const { query, columns, address, selection, empty } = props;
-  const t = useTranslations("list");
+  const t = useTranslations("lists");
   const page = query.data;
   if (page === undefined) return query.error ? null : <SkeletonTable columns={columns.length} />;
   if (page.rows.length === 0) {
@@ -113,7 +113,7 @@ function Rows<Row extends object, Key extends string>(props: ListProps<Row, Key>
 }
 
 function OrderChoice({ order, onChange }: { order: Order; onChange: (order: Order) => void }) {
-  const t = useTranslations("list");
+  const t = useTranslations("lists");
   return (
     <Select
       label={t("order")}
@@ -125,14 +125,21 @@ function OrderChoice({ order, onChange }: { order: Order; onChange: (order: Orde
 }
 
 /** What arrived waits here, so that no row jumps away from under a finger. */
-function Newer<Row, Key extends string>({ newer, address }: ListProps<Row, Key>) {
-  const t = useTranslations("list");
+function Newer<Row, Key extends string>({ newer, address, query }: ListProps<Row, Key>) {
+  const t = useTranslations("lists");
   return (
     <div role="status" className="contents">
       {newer && newer.count > 0 && (
         <p className="flex items-center gap-3 rounded-md bg-accent-soft px-3 py-1.5 text-sm">
           {t("newer", { count: newer.count, more: String(!newer.exact) })}
-          <Button size="small" onClick={address.renew}>
+          <Button
+            size="small"
+            onClick={() => {
+              address.renew();
+              // Where the address does not change, the same question has another answer now.
+              void query.refetch();
+            }}
+          >
             {t("showNewer")}
           </Button>
         </p>
@@ -146,7 +153,7 @@ function Chosen<Row, Key extends string>({
   total,
   actions,
 }: ListProps<Row, Key> & { selection: ListSelection }) {
-  const t = useTranslations("list");
+  const t = useTranslations("lists");
   const all = selection.kind === "all";
   const count = { count: total?.count ?? 0, more: String(total?.exact === false) };
   if (!all && selection.ids.size === 0) return null;
@@ -167,7 +174,7 @@ function Chosen<Row, Key extends string>({
 }
 
 function Ways<Row, Key extends string>({ address, query, total }: ListProps<Row, Key>) {
-  const t = useTranslations("list");
+  const t = useTranslations("lists");
   const { pin = "", previous = null, next = null, searching = false } = query.data ?? {};
   const { cursor } = address.page;
   return (

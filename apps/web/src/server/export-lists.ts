@@ -1,7 +1,10 @@
 // Which lists can be taken away.
+import { deductionsExport } from "@/server/deductions-router.ts";
 import type { Export } from "@/server/exports.ts";
 
-const lists: Record<string, Export> = {};
+const lists: Record<string, Export> = {
+  deductions: deductionsExport,
+};
 
 /** Undefined for a list that there is none of. */
 export function exportOf(name: string): Export | undefined {

@@ -1,4 +1,4 @@
-// The lists that can be taken away whole: each by its name, with the least role that may, and its rows step by step, so that a million of
+// The lists that can be taken away whole: each by its name, its columns, and its rows one by one, so that a million of
 // them need no more memory than a page. Amounts and ids stay the text they are.
 import type { Db } from "@drawdown/db";
 import { stringify } from "csv-stringify/sync";
@@ -11,14 +11,17 @@ export type ExportRow = Record<string, unknown>;
 
 export type Export = {
   columns: readonly string[];
-  /** `filters` are those of the list's address. Gives pages of rows until the end or the signal. */
-  rows: (given: {
+  /** `filters` are those of the list's address, `page` its order and window. Gives row by row until the end. */
+  rows: (asked: {
     db: Db;
     operator: Operator;
-    filters: URLSearchParams;
-    signal: AbortSignal;
-  }) => AsyncIterable<readonly ExportRow[]>;
+    filters: Record<string, string>;
+    page: { order: "newest" | "oldest"; pin?: string };
+  }) => AsyncIterable<ExportRow>;
 };
+
+/** Rows are sent in pieces of so many. */
+export const PIECE_ROWS = 500;
 
 /** A page of rows as text of the format. */
 export function render(format: ExportFormat, columns: readonly string[], rows: readonly ExportRow[]): string {

@@ -1,10 +1,8 @@
 // Who is signed in.
-import type { OperatorRole } from "@drawdown/db";
 import { getSessionCookie } from "better-auth/cookies";
 import { books } from "@/server/domain.ts";
+import type { Role } from "@/server/roles.ts";
 import { db } from "@/server/stores.ts";
-
-export type Role = OperatorRole;
 
 export type Operator = { id: string; email: string; name: string; role: Role; sessionId: string };
 

@@ -5,7 +5,8 @@ import type { Db } from "@drawdown/db";
 import { initTRPC, TRPCError } from "@trpc/server";
 import superjson from "superjson";
 import { storeFailure, toTrpcError } from "@/server/errors.ts";
-import { type Operator, type Role, readOperator } from "@/server/session.ts";
+import { mayAs, type Role } from "@/server/roles.ts";
+import { type Operator, readOperator } from "@/server/session.ts";
 import { billing, db } from "@/server/stores.ts";
 
 export type Context = {
@@ -46,13 +47,6 @@ const storesNamed = t.middleware(async ({ next }) => {
   if (result.ok) return result;
   throw toTrpcError(result.error);
 });
-
-const ranks: Record<Role, number> = { viewer: 0, support: 1, admin: 2 };
-
-/** Whether `role` may do what `least` may. */
-export function mayAs(role: Role, least: Role): boolean {
-  return ranks[role] >= ranks[least];
-}
 
 const procedureFor = (least: Role) =>
   t.procedure

@@ -1,5 +1,5 @@
 import { exportOf } from "@/server/export-lists.ts";
-import { type ExportFormat, heading, render } from "@/server/exports.ts";
+import { type ExportFormat, type ExportRow, heading, PIECE_ROWS, render } from "@/server/exports.ts";
 import { isForeign } from "@/server/same-site.ts";
 import { readOperator } from "@/server/session.ts";
 import { db } from "@/server/stores.ts";
@@ -15,20 +15,21 @@ export async function GET(request: Request, { params }: RouteContext<"/api/expor
   if (operator === undefined) return new Response("Sign in first.", { status: 401 });
   const { list } = await params;
   const found = exportOf(list);
-  const filters = new URL(request.url).searchParams;
-  const format = filters.get("format") === "jsonl" ? "jsonl" : "csv";
   if (found === undefined) return new Response("There is no such list.", { status: 404 });
-  const pages = found.rows({ db: db(), operator, filters, signal: request.signal })[Symbol.asyncIterator]();
+  const { format: wanted, order, pin, ...filters } = Object.fromEntries(new URL(request.url).searchParams);
+  const format = wanted === "jsonl" ? "jsonl" : "csv";
+  const page = { order: order === "oldest" ? ("oldest" as const) : ("newest" as const), ...(pin === undefined ? {} : { pin }) };
+  const rows = found.rows({ db: db(), operator, filters, page })[Symbol.asyncIterator]();
   const text = new TextEncoder();
   const body = new ReadableStream<Uint8Array>({
     start: (out) => out.enqueue(text.encode(heading(format, found.columns))),
     pull: async (out) => {
-      const { done, value } = await pages.next();
-      if (done) out.close();
-      else out.enqueue(text.encode(render(format, found.columns, value)));
+      const piece = await takePiece(rows);
+      if (piece.length > 0) out.enqueue(text.encode(render(format, found.columns, piece)));
+      if (piece.length < PIECE_ROWS) out.close();
     },
     cancel: async () => {
-      await pages.return?.();
+      await rows.return?.();
     },
   });
   const name = `${list}-${new Date().toISOString().slice(0, 19).replaceAll(":", "")}.${format}`;
@@ -40,4 +41,14 @@ export async function GET(request: Request, { params }: RouteContext<"/api/expor
       "x-content-type-options": "nosniff",
     },
   });
+}
+
+async function takePiece(rows: AsyncIterator<ExportRow>): Promise<ExportRow[]> {
+  const piece: ExportRow[] = [];
+  while (piece.length < PIECE_ROWS) {
+    const { done, value } = await rows.next();
+    if (done) break;
+    piece.push(value);
+  }
+  return piece;
 }

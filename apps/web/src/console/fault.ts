@@ -2,18 +2,18 @@
 import { isTRPCClientError } from "@trpc/client";
 import type { AppRouter } from "@/server/root.ts";
 
-/** Names a text of the namespace "failure". */
-export type FailureKind = "redis" | "postgres" | "fenced" | "memory" | "forbidden" | "refused" | "offline" | "server";
+/** Names a text of the namespace "faults". */
+export type FaultKind = "redis" | "postgres" | "fenced" | "memory" | "forbidden" | "refused" | "offline" | "server";
 
-export type Failure = { kind: FailureKind; message: string; retrying: boolean };
+export type Fault = { kind: FaultKind; message: string; retrying: boolean };
 
-export function failureOf(error: unknown): Failure {
+export function faultOf(error: unknown): Fault {
   const message = error instanceof Error ? error.message : String(error);
   if (!isTRPCClientError<AppRouter>(error) || !error.data) return { kind: "offline", message, retrying: true };
   const { store, code } = error.data;
   if (store) {
     const { code: cause, retryable } = store;
-    const kinds: Partial<Record<typeof cause, FailureKind>> = {
+    const kinds: Partial<Record<typeof cause, FaultKind>> = {
       redis_unavailable: "redis",
       postgres_unavailable: "postgres",
       fenced: "fenced",

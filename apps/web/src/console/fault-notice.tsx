@@ -1,15 +1,15 @@
 "use client";
 
 import { useTranslations } from "use-intl";
-import { failureOf } from "@/console/failure.ts";
+import { faultOf } from "@/console/fault.ts";
 import { ErrorBar, ErrorState } from "@/ui/states.tsx";
 
 const stores = { redis: "Redis", postgres: "Postgres" } as const;
 
 /** Says what failed and what can be done; `beside` what is kept, as a bar, else in its place. */
-export function FailureNotice({ error, beside = false }: { error: unknown; beside?: boolean }) {
-  const t = useTranslations("failure");
-  const { kind, message, retrying } = failureOf(error);
+export function FaultNotice({ error, beside = false }: { error: unknown; beside?: boolean }) {
+  const t = useTranslations("faults");
+  const { kind, message, retrying } = faultOf(error);
   const title = t(`${kind}.title`);
   const help = kind === "refused" || kind === "forbidden" ? message : t(`${kind}.help`);
   if (beside)

@@ -1,0 +1,54 @@
+import type { Deduction } from "@drawdown/db";
+import Link from "next/link";
+import type { useTranslations } from "use-intl";
+import { Amount } from "@/ui/amount.tsx";
+import { Badge } from "@/ui/badge.tsx";
+import type { Column } from "@/ui/data-table.tsx";
+import { Identifier } from "@/ui/identifier.tsx";
+import { Moment } from "@/ui/moment.tsx";
+
+type Words = ReturnType<typeof useTranslations<"deductions">>;
+
+export function deductionColumns(t: Words): Column<Deduction>[] {
+  return [
+    { id: "at", title: t("column.at"), cell: ({ createdAt }) => <Moment at={createdAt} /> },
+    {
+      id: "deduction",
+      title: t("column.deduction"),
+      cell: ({ deductionId }) => (
+        <Identifier id={deductionId} href={`/trace/${encodeURIComponent(deductionId)}`} what={t("column.deduction")} />
+      ),
+    },
+    {
+      id: "account",
+      title: t("column.account"),
+      cell: ({ accountId, ownerName }) => (
+        <Link className="link" href={`/accounts/${accountId}`} prefetch={false}>
+          <bdi>{ownerName ?? accountId}</bdi>
+        </Link>
+      ),
+    },
+    { id: "model", title: t("column.model"), cell: ({ provider, model }) => <bdi>{`${provider}/${model}`}</bdi> },
+    { id: "tokens", title: t("column.tokens"), align: "end", cell: tokens },
+    { id: "cost", title: t("column.cost"), align: "end", cell: ({ cost, currency }) => <Amount value={cost} currency={currency} /> },
+    { id: "before", title: t("column.before"), align: "end", cell: ({ balanceBefore }) => amountOr(t, balanceBefore) },
+    { id: "after", title: t("column.after"), align: "end", cell: ({ balanceAfter }) => amountOr(t, balanceAfter) },
+    { id: "seq", title: t("column.seq"), align: "end", cell: ({ accountSeq }) => accountSeq ?? t("none") },
+    { id: "state", title: t("column.state"), cell: (row) => <State row={row} t={t} /> },
+  ];
+}
+
+function tokens({ inputTokens, outputTokens }: Deduction): string {
+  return `${inputTokens ?? "?"} → ${outputTokens ?? "?"}`;
+}
+
+function amountOr(t: Words, value: string | null) {
+  return value === null ? t("unknown") : <Amount value={value} />;
+}
+
+function State({ row, t }: { row: Deduction; t: Words }) {
+  if (row.settledAt === null) return <Badge tone="warning">{t("settled.no")}</Badge>;
+  if (row.balanceCheck === "mismatch") return <Badge tone="critical">{t("check.mismatch")}</Badge>;
+  if (row.balanceCheck === "missing") return <Badge tone="neutral">{t("check.missing")}</Badge>;
+  return <Badge tone="ok">{t("settled.yes")}</Badge>;
+}
