@@ -2,7 +2,6 @@
 
 // What every list is: filters, what came since, the rows, what is chosen of them, and the way to the next page. A list never moves under its
 // reader: new rows wait behind a bar until they are asked for.
-import type { UseQueryResult } from "@tanstack/react-query";
 import type { ReactNode } from "react";
 import { useTranslations } from "use-intl";
 import { FaultNotice } from "@/console/fault-notice.tsx";
@@ -37,7 +36,7 @@ export type ListProps<Row, Key extends string> = {
   columns: readonly Column<Row>[];
   filters: readonly FilterSpec<Key>[];
   address: ListAddress<Key>;
-  query: Pick<UseQueryResult<Page<Row>>, "data" | "error" | "isFetching" | "refetch">;
+  query: { data: Page<Row> | undefined; error: unknown; isFetching: boolean; refetch: () => Promise<unknown> };
   /** What arrived since the window was pinned. */
   newer?: Count | undefined;
   /** Of the window and its filters. */
@@ -67,7 +66,7 @@ export function List<Row extends object, Key extends string>(props: ListProps<Ro
       </div>
       <Newer {...props} />
       {props.selection && <Chosen {...props} selection={props.selection} />}
-      {query.error && <FaultNotice error={query.error} beside={query.data !== undefined} />}
+      {query.error != null && <FaultNotice error={query.error} beside={query.data !== undefined} />}
       <Rows {...props} />
       <Ways {...props} />
     </section>
