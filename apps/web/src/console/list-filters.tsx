@@ -2,16 +2,22 @@
 
 // The filters of a list, as its specification names them. Text takes effect when it is entered, a choice at once. What is set shows as a row
 // of chips, each with a way to remove it.
-import { X } from "lucide-react";
+import { SlidersHorizontal, X } from "lucide-react";
 import { type FormEvent, useState } from "react";
 import { useTranslations } from "use-intl";
 import type { ListAddress } from "@/console/list-address.ts";
 import { Button } from "@/ui/button.tsx";
 import { MomentField } from "@/ui/moment-field.tsx";
+import { Popover } from "@/ui/popover.tsx";
 import { Select } from "@/ui/select.tsx";
 import { TextField } from "@/ui/text-field.tsx";
 
-export type FilterSpec<Key extends string> = { key: Key; label: string } & (
+export type FilterSpec<Key extends string> = {
+  key: Key;
+  label: string;
+  /** Seldom used: stands behind a button. */
+  rare?: boolean;
+} & (
   | { kind: "text"; placeholder?: string }
   /** In the address as ISO 8601, on the page in the operator's zone. */
   | { kind: "moment" }
@@ -24,14 +30,22 @@ export function Filters<Key extends string>(props: { specs: readonly FilterSpec<
   const { specs, address } = props;
   const t = useTranslations("lists");
   if (specs.length === 0) return null;
+  const rare = specs.filter((spec) => spec.rare === true);
   const set = specs.filter(({ key }) => address.filters[key] !== undefined);
   return (
     <div role="search" aria-label={t("filters")} className="grid min-w-0 gap-2">
       <div className="flex flex-wrap items-end gap-2">
-        {specs.map((spec) => (
-          // A filter that is changed elsewhere (a link, a saved view) starts again from there.
-          <Filter key={`${spec.key} ${address.filters[spec.key] ?? ANY}`} spec={spec} address={address} />
-        ))}
+        <Several specs={specs.filter(({ rare }) => rare !== true)} address={address} />
+        {rare.length > 0 && (
+          <Popover
+            title={t("more")}
+            trigger={<Button icon={<SlidersHorizontal aria-hidden className="size-4" />}>{t("more")}</Button>}
+          >
+            <div className="grid gap-3">
+              <Several specs={rare} address={address} />
+            </div>
+          </Popover>
+        )}
       </div>
       {set.length > 0 && (
         <div className="flex flex-wrap items-center gap-1.5">
@@ -63,6 +77,13 @@ export function Filters<Key extends string>(props: { specs: readonly FilterSpec<
       )}
     </div>
   );
+}
+
+function Several<Key extends string>({ specs, address }: { specs: readonly FilterSpec<Key>[]; address: ListAddress<Key> }) {
+  return specs.map((spec) => (
+    // A filter that is changed elsewhere (a link, a saved view) starts again from there.
+    <Filter key={`${spec.key} ${address.filters[spec.key] ?? ANY}`} spec={spec} address={address} />
+  ));
 }
 
 function Filter<Key extends string>({ spec, address }: { spec: FilterSpec<Key>; address: ListAddress<Key> }) {

@@ -1,6 +1,7 @@
 import { headers } from "next/headers";
 import { redirect } from "next/navigation";
 import type { ReactNode } from "react";
+import { OperatorProvider } from "@/console/operator.tsx";
 import { readOperator } from "@/server/session.ts";
 
 /** Every page but the sign-in: for operators alone. */
@@ -8,5 +9,10 @@ export default async function ConsoleLayout({ children }: { children: ReactNode 
   const given = await headers();
   const operator = await readOperator(given);
   if (operator === undefined) redirect(`/sign-in?next=${encodeURIComponent(given.get("x-address") ?? "/")}`);
-  return <main>{children}</main>;
+  const { id, email, name, role } = operator;
+  return (
+    <OperatorProvider operator={{ id, email, name, role }}>
+      <main>{children}</main>
+    </OperatorProvider>
+  );
 }

@@ -58,18 +58,19 @@ function filterSpecs(t: ReturnType<typeof useTranslations<"deductions">>): Filte
     text("id"),
     text("account"),
     text("key"),
-    text("provider"),
     text("model"),
+    { ...text("provider"), rare: true },
     { key: "from", label: t("filter.from"), kind: "moment" },
     { key: "to", label: t("filter.to"), kind: "moment" },
-    { key: "check", label: t("filter.check"), kind: "choice", options: CHECKS.map((value) => ({ value, label: t(`check.${value}`) })) },
-    { key: "source", label: t("filter.source"), kind: "choice", options: SOURCES.map((value) => ({ value, label: t(`source.${value}`) })) },
+    { key: "check", label: t("filter.check"), rare: true, kind: "choice", options: CHECKS.map((value) => ({ value, label: t(`check.${value}`) })) },
+    { key: "source", label: t("filter.source"), rare: true, kind: "choice", options: SOURCES.map((value) => ({ value, label: t(`source.${value}`) })) },
     {
       key: "settled",
       label: t("filter.settled"),
+      rare: true,
       kind: "choice",
       options: (["yes", "no"] as const).map((value) => ({ value, label: t(`settled.${value}`) })),
     },
-    { key: "flag", label: t("filter.flag"), kind: "choice", options: FLAGS.map((value) => ({ value, label: t(`flag.${value}`) })) },
+    { key: "flag", label: t("filter.flag"), rare: true, kind: "choice", options: FLAGS.map((value) => ({ value, label: t(`flag.${value}`) })) },
   ];
 }
