@@ -3,7 +3,7 @@
  * `--json`, standard output is one JSON document whatever happens, a failure included; all else goes to standard error.
  */
 import { Command, CommanderError, Option } from "commander";
-import { accessCommands } from "./cli/access.ts";
+import { accessCommands, operatorsCommands } from "./cli/access.ts";
 import { checkCommands } from "./cli/checks.ts";
 import { acting, operatorCommands } from "./cli/operator.ts";
 import { Problem } from "./problem.ts";
@@ -86,6 +86,7 @@ function commands(finish: (exitCode: number) => void): Command {
     (await import("./cli/stats.ts")).statsCommand(options),
   );
   accessCommands(asked, program);
+  operatorsCommands(program);
   operatorCommands(asked, finish);
   checkCommands(asked, finish);
   return program;

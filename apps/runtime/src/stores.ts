@@ -53,11 +53,11 @@ export async function warnOfRedis(billing: Billing, log: Logger): Promise<void> 
 }
 
 /** Runs a command's work with a database alone. Few connections: a command asks little. */
-export async function withDatabase<T>(work: (db: Db) => Promise<T>): Promise<T> {
+export async function withDatabase<T>(work: (db: Db, config: Config) => Promise<T>): Promise<T> {
   const config = readConfig(["database"]);
   const db = connectDb(config.databaseUrl, { max: 2, applicationName: "drawdown cli" });
   try {
-    return await work(db);
+    return await work(db, config);
   } finally {
     await closeDb(db);
   }

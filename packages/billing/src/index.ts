@@ -96,7 +96,25 @@ export {
   readOperation,
   recordAct,
 } from "./operations.ts";
-export { ensureOperator, type OperatorToEnsure, temporaryPassword } from "./operators.ts";
+export {
+  type CreateOperatorOutcome,
+  changeOwnPassword,
+  createOperator,
+  ensureOperator,
+  listOperatorSessions,
+  listOperators,
+  type Operator,
+  type OperatorChange,
+  type OperatorSession,
+  type OperatorToEnsure,
+  type ResetPasswordOutcome,
+  resetOperatorPassword,
+  setOperatorEnabled,
+  setOperatorRole,
+  signOutOperator,
+  signOutOthers,
+  temporaryPassword,
+} from "./operators.ts";
 export { type EntryFilters, listPending, type PendingEntry, type PendingFilters } from "./pending.ts";
 export { type Cost, costOf, type Explanation, type Price, type PriceModel, type RateKind } from "./price.ts";
 export {

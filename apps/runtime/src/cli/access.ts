@@ -1,6 +1,6 @@
-/** The commands about who may use the gateway, and why it refused: keys with their limits, and refusals. */
+/** The commands about who may use the gateway and the console: keys with their limits, why requests were refused, operators. */
 import type { Command } from "commander";
-import { Option } from "commander";
+import { Argument, Option } from "commander";
 import { Problem } from "../problem.ts";
 import { moment } from "./moment.ts";
 import { acting } from "./operator.ts";
@@ -53,4 +53,36 @@ export function accessCommands(
     .requiredOption("--account <id>", "the account's or its owner's id")
     .addOption(moment("--since <when>", "only from then on: ISO 8601, or 30d, 12h, 15m ago", -1))
     .action(async (options) => (await import("./refusals.ts")).refusalsCommand(options));
+}
+
+const roles = ["viewer", "support", "admin"];
+
+/** Adds those about operators below the program. */
+export function operatorsCommands(program: Command): void {
+  const operators = program.command("operators").description("make and manage those who may sign in to the console");
+  const asked = (nameAndArguments: string, description: string) =>
+    operators.command(nameAndArguments).description(description).option("--json", "print one JSON document", false);
+  const load = () => import("./operators.ts");
+  asked("list", "list operators, their roles and open sessions").action(async (options) =>
+    (await load()).listOperatorsCommand(options),
+  );
+  acting(asked("create <email>", "make an operator; the temporary password is shown this once"))
+    .addOption(new Option("--role <role>", "what the operator may do").choices(roles).default("viewer"))
+    .option("--name <text>", "as shown beside what the operator does")
+    .action(async (email, options) => (await load()).createOperatorCommand(email, options));
+  acting(
+    asked("role <operator>", "set what an operator may do").addArgument(new Argument("<role>").choices(roles)),
+  ).action(async (who, role, options) => (await load()).setRoleCommand(who, role, options));
+  acting(asked("disable <operator>", "sign an operator out everywhere, and refuse the next sign-in")).action(
+    async (who, options) => (await load()).enableCommand(who, false, options),
+  );
+  acting(asked("enable <operator>", "let a disabled operator sign in again")).action(async (who, options) =>
+    (await load()).enableCommand(who, true, options),
+  );
+  acting(asked("sign-out <operator>", "end every session of an operator")).action(async (who, options) =>
+    (await load()).signOutCommand(who, options),
+  );
+  acting(
+    asked("reset-password <operator>", "set a temporary password, shown this once, and sign out everywhere"),
+  ).action(async (who, options) => (await load()).resetPasswordCommand(who, options));
 }

@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { ensureOperator, hashSecret, importPrices, type PriceImport, temporaryPassword } from "@drawdown/billing";
 import { type Db, type OperatorRole, postCredit, putVirtualKey, schema } from "@drawdown/db";
 import { inArray } from "drizzle-orm";
+import type { Config } from "../config.ts";
 import { Problem } from "../problem.ts";
 import { withDatabase } from "../stores.ts";
 import { print, printJson } from "./output.ts";
@@ -60,8 +61,8 @@ export type Seeded = {
 
 export async function seedCommand(options: { json: boolean; upstream?: string }): Promise<void> {
   const upstream = options.upstream === undefined ? undefined : upstreamAddress(options.upstream);
-  await withDatabase(async (db) => {
-    const { seeded, prices } = await seed(db, upstream);
+  await withDatabase(async (db, { admin }) => {
+    const { seeded, prices } = await seed(db, { upstream, admin });
     process.stderr.write(`${prices.models} models of ${prices.providers} providers have a price (${prices.source}).\n`);
     if (options.json) return printJson(seeded);
     print(seeded.keys.map((key) => `${key.account_type.padEnd(6)}  ${key.api_key}`).join("\n"));
@@ -69,8 +70,11 @@ export async function seedCommand(options: { json: boolean; upstream?: string })
   });
 }
 
-/** Makes what is missing. `upstream`: every provider is reached there instead of at its own address. */
-export async function seed(db: Db, upstream: string | undefined): Promise<{ seeded: Seeded; prices: PriceImport }> {
+/** `upstream`: every provider is reached there instead of at its own address. `admin`: in place of the demo admin. */
+export type SeedOptions = { upstream: string | undefined; admin: Config["admin"] };
+
+/** Makes what is missing. */
+export async function seed(db: Db, { upstream, admin }: SeedOptions): Promise<{ seeded: Seeded; prices: PriceImport }> {
   await db.insert(schema.customerType).values(customerTypes).onConflictDoNothing();
   const types = await db
     .select()
@@ -105,7 +109,7 @@ export async function seed(db: Db, upstream: string | undefined): Promise<{ seed
   }
   const prices = await importPrices(db);
   if (upstream !== undefined) await db.update(schema.provider).set({ baseUrl: upstream });
-  return { seeded: { keys: await renewKeys(db), operators: await renewOperators(db) }, prices };
+  return { seeded: { keys: await renewKeys(db), operators: await renewOperators(db, admin) }, prices };
 }
 
 async function renewKeys(db: Db): Promise<Seeded["keys"]> {
@@ -124,10 +128,12 @@ async function renewKeys(db: Db): Promise<Seeded["keys"]> {
   return renewed;
 }
 
-async function renewOperators(db: Db): Promise<Seeded["operators"]> {
+/** The admin of the settings keeps the password of the settings, the demo operators get new ones. */
+async function renewOperators(db: Db, admin: Config["admin"]): Promise<Seeded["operators"]> {
   const renewed: Seeded["operators"] = [];
   for (const role of ["admin", "support", "viewer"] as const) {
-    const operator = { email: `${role}@demo.invalid`, password: temporaryPassword(), role };
+    const demo = { email: `${role}@demo.invalid`, password: temporaryPassword() };
+    const operator = { ...(role === "admin" && admin !== undefined ? admin : demo), role };
     await ensureOperator(db, operator, { renew: true, actor: "seed" });
     renewed.push(operator);
   }

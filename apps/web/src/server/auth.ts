@@ -5,15 +5,13 @@ import type { GenericEndpointContext } from "better-auth";
 import { betterAuth } from "better-auth";
 import { drizzleAdapter } from "better-auth/adapters/drizzle";
 import { APIError, createAuthMiddleware } from "better-auth/api";
+import { countAttempt, forgiveAttempt } from "@/server/attempts.ts";
 import { readConfig } from "@/server/config.ts";
 import { books } from "@/server/domain.ts";
 import { ownOrigin } from "@/server/same-site.ts";
 import { COOKIE_PREFIX } from "@/server/session.ts";
 import { db } from "@/server/stores.ts";
 
-/** Guessing is slow, mistyping is not punished: a sign-in that goes well is not counted. */
-const PER_EMAIL = { attempts: 5, windowSeconds: 300 };
-const PER_ADDRESS = { attempts: 30, windowSeconds: 300 };
 /** Names are up to who asks: only so many are kept. */
 const MAX_ORIGINS = 16;
 const SECRET = "console_secret";
@@ -65,7 +63,7 @@ function createAuth(origin: string, secret: string) {
     session: { expiresIn: readConfig().sessionHours * 3_600, disableSessionRefresh: true },
     rateLimit: { enabled: false },
     advanced: { cookiePrefix: COOKIE_PREFIX, database: { generateId: "uuid" } },
-    hooks: { before: countAttempt, after: forgiveSuccess },
+    hooks: { before: refuseTooMany, after: forgiveSuccess },
     databaseHooks: { session: { create: { before: refuseDisabled } } },
   });
 }
@@ -76,28 +74,18 @@ async function refuseDisabled({ userId }: { userId: string }, context: GenericEn
     throw new APIError("FORBIDDEN", { message: "This operator is disabled." });
 }
 
-/** How often it may fail is counted before the password is looked at: guesses at once do not pass together. */
-const countAttempt = createAuthMiddleware(async (context) => {
+const refuseTooMany = createAuthMiddleware(async (context) => {
   if (context.path !== "/sign-in/email") return;
-  const keys = attemptKeys(context.headers, context.body);
-  for (const { key, rule } of keys) {
-    const { waitSeconds } = await books.countSignIn(db(), key, rule);
-    if (waitSeconds !== null)
-      throw new APIError("TOO_MANY_REQUESTS", { message: "Too many attempts.", retryAfterSeconds: waitSeconds });
-  }
+  const waitSeconds = await countAttempt({ email: emailOf(context.body), headers: context.headers });
+  if (waitSeconds !== null)
+    throw new APIError("TOO_MANY_REQUESTS", { message: "Too many attempts.", retryAfterSeconds: waitSeconds });
 });
 
 const forgiveSuccess = createAuthMiddleware(async (context) => {
   if (context.path !== "/sign-in/email" || !context.context.newSession) return;
-  for (const { key } of attemptKeys(context.headers, context.body)) await books.forgetSignIn(db(), key);
+  await forgiveAttempt({ email: emailOf(context.body), headers: context.headers });
 });
 
-function attemptKeys(headers: Headers | undefined, body: unknown) {
-  const email = typeof body === "object" && body !== null && "email" in body ? String(body.email) : "";
-  // The nearest proxy's word: what stands before it is the sender's own.
-  const address = headers?.get("x-forwarded-for")?.split(",").at(-1)?.trim() ?? "";
-  return [
-    { key: `address:${address.slice(0, 64)}`, rule: PER_ADDRESS },
-    { key: `email:${email.trim().toLowerCase().slice(0, 320)}`, rule: PER_EMAIL },
-  ];
+function emailOf(body: unknown): string {
+  return typeof body === "object" && body !== null && "email" in body ? String(body.email) : "";
 }
