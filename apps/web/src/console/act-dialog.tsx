@@ -64,8 +64,8 @@ function ActForm<Result>(props: ActDialogProps<Result>) {
   });
   if (doing.isSuccess)
     return (
-      <div className="grid gap-3" role="status">
-        {outcome(doing.data)}
+      <div className="grid gap-3">
+        <output className="block">{outcome(doing.data)}</output>
         <div className="flex justify-end">
           <Button onClick={() => onOpenChange(false)}>{t("close")}</Button>
         </div>
@@ -83,7 +83,15 @@ function ActForm<Result>(props: ActDialogProps<Result>) {
       }}
     >
       {children}
-      <TextArea label={t("reason")} hint={t("reasonHint")} value={reason} onChange={setReason} maxLength={2000} rows={2} required />
+      <TextArea
+        label={t("reason")}
+        hint={t("reasonHint")}
+        value={reason}
+        onChange={setReason}
+        maxLength={2000}
+        rows={2}
+        required
+      />
       {word !== null && (
         <TextField label={t("type", { word })} value={typed} onChange={setTyped} autoComplete="off" mono />
       )}
@@ -100,7 +108,12 @@ function ActForm<Result>(props: ActDialogProps<Result>) {
       )}
       <div className="flex flex-wrap justify-end gap-2">
         <Button onClick={() => onOpenChange(false)}>{t("cancel")}</Button>
-        <Button type="submit" look={danger ? "danger" : "primary"} disabled={!ready || !prepared} busy={doing.isPending}>
+        <Button
+          type="submit"
+          look={danger ? "danger" : "primary"}
+          disabled={!ready || !prepared}
+          busy={doing.isPending}
+        >
           {doing.isError ? t("again") : verb}
         </Button>
       </div>

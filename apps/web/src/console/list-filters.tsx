@@ -33,9 +33,9 @@ export function Filters<Key extends string>(props: { specs: readonly FilterSpec<
   const rare = specs.filter((spec) => spec.rare === true);
   const set = specs.filter(({ key }) => address.filters[key] !== undefined);
   return (
-    <div role="search" aria-label={t("filters")} className="grid min-w-0 gap-2">
+    <search aria-label={t("filters")} className="grid min-w-0 gap-2">
       <div className="flex flex-wrap items-end gap-2">
-        <Several specs={specs.filter(({ rare }) => rare !== true)} address={address} />
+        <Several specs={specs.filter((spec) => spec.rare !== true)} address={address} />
         {rare.length > 0 && (
           <Popover
             title={t("more")}
@@ -75,11 +75,17 @@ export function Filters<Key extends string>(props: { specs: readonly FilterSpec<
           </Button>
         </div>
       )}
-    </div>
+    </search>
   );
 }
 
-function Several<Key extends string>({ specs, address }: { specs: readonly FilterSpec<Key>[]; address: ListAddress<Key> }) {
+function Several<Key extends string>({
+  specs,
+  address,
+}: {
+  specs: readonly FilterSpec<Key>[];
+  address: ListAddress<Key>;
+}) {
   return specs.map((spec) => (
     // A filter that is changed elsewhere (a link, a saved view) starts again from there.
     <Filter key={`${spec.key} ${address.filters[spec.key] ?? ANY}`} spec={spec} address={address} />

@@ -12,8 +12,8 @@ import type { ListSelection } from "@/console/list-selection.ts";
 import { SavedViews } from "@/console/list-views.tsx";
 import { Button } from "@/ui/button.tsx";
 import { type Column, DataTable, type DataTableProps } from "@/ui/data-table.tsx";
-import { Select } from "@/ui/select.tsx";
 import { Pagination } from "@/ui/pagination.tsx";
+import { Select } from "@/ui/select.tsx";
 import { EmptyState, SkeletonTable } from "@/ui/states.tsx";
 
 /** As packages/db gives it. */
@@ -127,9 +127,9 @@ function OrderChoice({ order, onChange }: { order: Order; onChange: (order: Orde
 function Newer<Row, Key extends string>({ newer, address, query }: ListProps<Row, Key>) {
   const t = useTranslations("lists");
   return (
-    <div role="status" className="contents">
+    <output className="contents">
       {newer && newer.count > 0 && (
-        <p className="flex items-center gap-3 rounded-md bg-accent-soft px-3 py-1.5 text-sm">
+        <span className="flex items-center gap-3 rounded-md bg-accent-soft px-3 py-1.5 text-sm">
           {t("newer", { count: newer.count, more: String(!newer.exact) })}
           <Button
             size="small"
@@ -141,9 +141,9 @@ function Newer<Row, Key extends string>({ newer, address, query }: ListProps<Row
           >
             {t("showNewer")}
           </Button>
-        </p>
+        </span>
       )}
-    </div>
+    </output>
   );
 }
 
@@ -157,8 +157,8 @@ function Chosen<Row, Key extends string>({
   const count = { count: total?.count ?? 0, more: String(total?.exact === false) };
   if (!all && selection.ids.size === 0) return null;
   return (
-    <div className="flex flex-wrap items-center gap-3 rounded-md border border-line px-3 py-2 text-sm" role="status">
-      <p>{all ? t("allMatching", count) : t("selected", { count: selection.ids.size })}</p>
+    <div className="flex flex-wrap items-center gap-3 rounded-md border border-line px-3 py-2 text-sm">
+      <output>{all ? t("allMatching", count) : t("selected", { count: selection.ids.size })}</output>
       {!all && total && total.count > selection.ids.size && (
         <Button size="small" look="ghost" onClick={selection.chooseAll}>
           {t("selectMatching", count)}

@@ -42,7 +42,7 @@ function plainOf(value: unknown): unknown {
 
 function cellOf(value: unknown): string {
   if (value === null || value === undefined) return "";
-  const text = typeof value === "object" ? JSON.stringify(value) : String(value);
+  const text = typeof value === "string" ? value : JSON.stringify(value);
   // What a spreadsheet would take for a formula is marked as text; a negative amount is a number and stays as it is.
   return /^[=+\-@\t\r]/.test(text) && !/^-?\d+(\.\d+)?$/.test(text) ? `'${text}` : text;
 }

@@ -15,7 +15,8 @@ export const viewsRouter = router({
     .input(z.object({ page, name, query: z.string().max(4_000) }))
     .mutation(async ({ ctx, input }) => {
       const kept = await books.putSavedView(ctx.db, ctx.operator.id, input);
-      if (kept === "full") throw new TRPCError({ code: "PRECONDITION_FAILED", message: "Delete a view first: there are 100." });
+      if (kept === "full")
+        throw new TRPCError({ code: "PRECONDITION_FAILED", message: "Delete a view first: there are 100." });
     }),
   remove: viewerProcedure
     .input(z.object({ page, name }))

@@ -4,8 +4,8 @@
 // values. More rows than a screen holds many times over are drawn as they are scrolled to.
 import {
   type ColumnDef,
-  rowSelectionFeature,
   type RowSelectionState,
+  rowSelectionFeature,
   tableFeatures,
   useTable,
 } from "@tanstack/react-table";
@@ -55,8 +55,7 @@ export type DataTableProps<Row> = {
 export function DataTable<Row extends object>(props: DataTableProps<Row>) {
   const { columns, rows, rowId, selection, label, busy } = props;
   const definitions = useMemo<ColumnDef<typeof features, Row>[]>(
-    () =>
-      columns.map(({ id, title, cell }) => ({ id, header: title, cell: ({ row }) => cell(row.original) })),
+    () => columns.map(({ id, title, cell }) => ({ id, header: title, cell: ({ row }) => cell(row.original) })),
     [columns],
   );
   const selected = useMemo<RowSelectionState>(
@@ -66,7 +65,7 @@ export function DataTable<Row extends object>(props: DataTableProps<Row>) {
   const table = useTable({
     features,
     columns: definitions,
-    data: rows as Row[],
+    data: rows,
     getRowId: rowId,
     state: { rowSelection: selected },
     onRowSelectionChange: (update) => {
@@ -76,6 +75,8 @@ export function DataTable<Row extends object>(props: DataTableProps<Row>) {
   });
   const body = useRef<HTMLTableSectionElement>(null);
   return (
+    // The keys move among links and boxes, each of which can be reached without them.
+    // oxlint-disable-next-line jsx-a11y/no-noninteractive-element-interactions
     <table className="data-table" aria-label={label} aria-busy={busy} onKeyDown={(event) => walk(event, body.current)}>
       <thead>
         <tr>
@@ -110,6 +111,8 @@ type BodyProps<Row> = DataTableProps<Row> & {
 function Body<Row extends object>(props: BodyProps<Row>) {
   const { table, body, columns, selection } = props;
   const many = table.length > WHOLE_ROWS;
+  // It changes without telling React's compiler, which is not used here.
+  // oxlint-disable-next-line react/incompatible-library
   const virtual = useWindowVirtualizer({
     count: many ? table.length : 0,
     estimateSize: () => ROW_PX,
@@ -136,6 +139,8 @@ function Body<Row extends object>(props: BodyProps<Row>) {
 function Space({ height, span }: { height: number; span: number }) {
   return (
     <tr aria-hidden="true">
+      {/* Nothing but room. */}
+      {/* oxlint-disable-next-line jsx-a11y/control-has-associated-label */}
       <td colSpan={span} style={{ height, padding: 0 }} />
     </tr>
   );
@@ -184,7 +189,11 @@ function Line<Row extends object>({
 function walk(event: KeyboardEvent, body: HTMLTableSectionElement | null): void {
   if (body === null || event.ctrlKey || event.metaKey || event.altKey) return;
   const target = event.target instanceof HTMLElement ? event.target : null;
-  if (target === null || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName) && target.getAttribute("type") !== "checkbox") return;
+  if (
+    target === null ||
+    (/^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName) && target.getAttribute("type") !== "checkbox")
+  )
+    return;
   const rows = [...body.querySelectorAll<HTMLElement>("tr[data-row]")];
   const here = rows.findIndex((row) => row.contains(target));
   const key = event.key.toLowerCase();
@@ -198,7 +207,8 @@ function walk(event: KeyboardEvent, body: HTMLTableSectionElement | null): void 
 }
 
 function focusRow(row: HTMLElement | undefined): void {
-  const entrance = row?.querySelector<HTMLElement>("a[href]") ?? row?.querySelector<HTMLElement>("button, [role=checkbox]");
+  const entrance =
+    row?.querySelector<HTMLElement>("a[href]") ?? row?.querySelector<HTMLElement>("button, [role=checkbox]");
   entrance?.focus();
   row?.scrollIntoView({ block: "nearest" });
 }

@@ -30,7 +30,12 @@ export function deductionColumns(t: Words): Column<Deduction>[] {
     },
     { id: "model", title: t("column.model"), cell: ({ provider, model }) => <bdi>{`${provider}/${model}`}</bdi> },
     { id: "tokens", title: t("column.tokens"), align: "end", cell: tokens },
-    { id: "cost", title: t("column.cost"), align: "end", cell: ({ cost, currency }) => <Amount value={cost} currency={currency} /> },
+    {
+      id: "cost",
+      title: t("column.cost"),
+      align: "end",
+      cell: ({ cost, currency }) => <Amount value={cost} currency={currency} />,
+    },
     { id: "before", title: t("column.before"), align: "end", cell: ({ balanceBefore }) => amountOr(t, balanceBefore) },
     { id: "after", title: t("column.after"), align: "end", cell: ({ balanceAfter }) => amountOr(t, balanceAfter) },
     { id: "seq", title: t("column.seq"), align: "end", cell: ({ accountSeq }) => accountSeq ?? t("none") },

@@ -20,7 +20,12 @@ const SOURCES = ["provider", "partial", "estimated", "none", "reported", "unknow
 const FLAGS = ["customer_type_mismatch", "older_producer"] as const;
 
 /** The router checks them again; what an address says may be anything. */
-type Asked = { check?: (typeof CHECKS)[number]; source?: (typeof SOURCES)[number]; settled?: "yes" | "no"; flag?: (typeof FLAGS)[number] };
+type Asked = {
+  check?: (typeof CHECKS)[number];
+  source?: (typeof SOURCES)[number];
+  settled?: "yes" | "no";
+  flag?: (typeof FLAGS)[number];
+};
 
 export function DeductionsView() {
   const t = useTranslations("deductions");
@@ -53,7 +58,11 @@ export function DeductionsView() {
 }
 
 function filterSpecs(t: ReturnType<typeof useTranslations<"deductions">>): FilterSpec<Key>[] {
-  const text = (key: Key & ("id" | "account" | "key" | "provider" | "model")) => ({ key, label: t(`filter.${key}`), kind: "text" as const });
+  const text = (key: Key & ("id" | "account" | "key" | "provider" | "model")) => ({
+    key,
+    label: t(`filter.${key}`),
+    kind: "text" as const,
+  });
   return [
     text("id"),
     text("account"),
@@ -62,8 +71,20 @@ function filterSpecs(t: ReturnType<typeof useTranslations<"deductions">>): Filte
     { ...text("provider"), rare: true },
     { key: "from", label: t("filter.from"), kind: "moment" },
     { key: "to", label: t("filter.to"), kind: "moment" },
-    { key: "check", label: t("filter.check"), rare: true, kind: "choice", options: CHECKS.map((value) => ({ value, label: t(`check.${value}`) })) },
-    { key: "source", label: t("filter.source"), rare: true, kind: "choice", options: SOURCES.map((value) => ({ value, label: t(`source.${value}`) })) },
+    {
+      key: "check",
+      label: t("filter.check"),
+      rare: true,
+      kind: "choice",
+      options: CHECKS.map((value) => ({ value, label: t(`check.${value}`) })),
+    },
+    {
+      key: "source",
+      label: t("filter.source"),
+      rare: true,
+      kind: "choice",
+      options: SOURCES.map((value) => ({ value, label: t(`source.${value}`) })),
+    },
     {
       key: "settled",
       label: t("filter.settled"),
@@ -71,6 +92,12 @@ function filterSpecs(t: ReturnType<typeof useTranslations<"deductions">>): Filte
       kind: "choice",
       options: (["yes", "no"] as const).map((value) => ({ value, label: t(`settled.${value}`) })),
     },
-    { key: "flag", label: t("filter.flag"), rare: true, kind: "choice", options: FLAGS.map((value) => ({ value, label: t(`flag.${value}`) })) },
+    {
+      key: "flag",
+      label: t("filter.flag"),
+      rare: true,
+      kind: "choice",
+      options: FLAGS.map((value) => ({ value, label: t(`flag.${value}`) })),
+    },
   ];
 }

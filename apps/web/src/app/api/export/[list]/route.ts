@@ -18,7 +18,10 @@ export async function GET(request: Request, { params }: RouteContext<"/api/expor
   if (found === undefined) return new Response("There is no such list.", { status: 404 });
   const { format: wanted, order, pin, ...filters } = Object.fromEntries(new URL(request.url).searchParams);
   const format = wanted === "jsonl" ? "jsonl" : "csv";
-  const page = { order: order === "oldest" ? ("oldest" as const) : ("newest" as const), ...(pin === undefined ? {} : { pin }) };
+  const page = {
+    order: order === "oldest" ? ("oldest" as const) : ("newest" as const),
+    ...(pin === undefined ? {} : { pin }),
+  };
   const rows = found.rows({ db: db(), operator, filters, page })[Symbol.asyncIterator]();
   const text = new TextEncoder();
   const body = new ReadableStream<Uint8Array>({
