@@ -188,6 +188,7 @@ export {
 } from "./stream.ts";
 export { alertUncaptured, listUncaptured, sweepHolds, type UncapturedHold } from "./sweep.ts";
 export { type Hop, type Trace, trace } from "./trace.ts";
+export { readTrail, type TrailProblem, type TrailRow, type WaitingLink } from "./trail.ts";
 export { listUnaccounted } from "./unaccounted.ts";
 export { readUsage, type Usage } from "./usage.ts";
 export { type ChainVerification, type VerifyOptions, verifyChain } from "./verify-chain.ts";

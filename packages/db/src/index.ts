@@ -10,6 +10,21 @@ export {
   readCredits,
 } from "./accounts.ts";
 export * from "./alerts.ts";
+export {
+  type CoveredCredit,
+  countNewerTrail,
+  countTrail,
+  listTrail,
+  listWaitingCredits,
+  readBalanceAt,
+  type TrailCategory,
+  type TrailFilters,
+  type TrailLink,
+  type TrailUsage,
+  trailCursorAt,
+  trailCursorAtSeq,
+  type WaitingCredit,
+} from "./audit-trail.ts";
 export { type ConnectOptions, closeDb, connectDb, type Db } from "./connect.ts";
 export * from "./deductions.ts";
 export { type ListenOptions, listen } from "./listen.ts";
