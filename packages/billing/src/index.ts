@@ -27,6 +27,7 @@ export type { ChargeRequest, Deduction, Refusal } from "./draw.ts";
 export { type Append, type Durability, readDurability } from "./durability.ts";
 export type { Figures } from "./equation.ts";
 export { BillingError, type BillingErrorCode, type BillingErrorOptions } from "./errors.ts";
+export { type CostExplanation, type CostlyRow, explainCost, explainCosts, metadataOf } from "./explain.ts";
 export { alertChains, alertDrift, alertUnaccounted, endDoubts } from "./findings.ts";
 export { type CreditToGive, type GiveCreditOutcome, type GivenCredit, giveCredit } from "./give-credit.ts";
 export {
@@ -73,6 +74,7 @@ export {
   monitor,
 } from "./monitor.ts";
 export { type Observe, type ObservePoint, unobserved } from "./observe.ts";
+export { type OpenHolds, readOpenHolds } from "./open-holds.ts";
 export {
   type CleanedShard,
   type CleanedShards,
@@ -80,6 +82,15 @@ export {
   previewCleanup,
   startCleanup,
 } from "./operation-cleanup.ts";
+export {
+  countNewerOperations,
+  countOperationItems,
+  countOperations,
+  type ItemFilters,
+  type OperationListFilters,
+  pageOperationItems,
+  pageOperations,
+} from "./operation-list.ts";
 export { controlOperation, type RunOutcome, resumeOperations, runOperation, type Wish } from "./operation-run.ts";
 export {
   type Act,

@@ -246,7 +246,7 @@ export async function enqueue(query: Query, id: string): Promise<void> {
   ]);
 }
 
-type Row = Omit<Operation, "state" | "counts"> & {
+export type OperationRow = Omit<Operation, "state" | "counts"> & {
   control: "run" | "pause" | "abort";
   held: boolean;
   counts: OperationCounts | null;
@@ -257,16 +257,17 @@ export const countsOf = `'targets', count(*), 'applied', count(*) FILTER (WHERE 
   'already', count(*) FILTER (WHERE outcome = 'already'), 'failed', count(*) FILTER (WHERE outcome = 'failed'),
   'left', count(*) FILTER (WHERE outcome IS NULL)`;
 
-/** Counted while the act runs, as it was written when it is over. `held`: somebody executes it at this moment. */
-const columns = `
-  a.id, a.actor, a.role, a.action, a.reason, a.before, a.after, a.result, a.control, a.started_at AS "startedAt",
-  a.finished_at AS "finishedAt", coalesce(a.counts, (
-    SELECT jsonb_build_object(${countsOf}) FROM data.operation_item i WHERE i.operation_id = a.id HAVING count(*) > 0)) AS counts,
-  a.finished_at IS NULL AND EXISTS (SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
+/** Of `x`, an act. Counted while it runs, as it was written when it is over. `held`: somebody executes it at this moment. */
+export const operationColumns = `
+  x.id, x.actor, x.role, x.action, x.reason, x.before, x.after, x.result, x.control, x.started_at AS "startedAt",
+  x.finished_at AS "finishedAt", coalesce(x.counts, (
+    SELECT jsonb_build_object(${countsOf}) FROM data.operation_item i WHERE i.operation_id = x.id HAVING count(*) > 0)) AS counts,
+  x.finished_at IS NULL AND EXISTS (SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-      AND l.classid = ${OPERATION_LOCK} AND l.objid = (hashtext(a.id::text)::bigint & 4294967295)::oid) AS held`;
+      AND l.classid = ${OPERATION_LOCK} AND l.objid = (hashtext(x.id::text)::bigint & 4294967295)::oid) AS held`;
 
-function read({ control, held, ...row }: Row): Operation {
+/** What the columns say. */
+export function readOperationRow({ control, held, ...row }: OperationRow): Operation {
   const aborted = typeof row.result === "object" && row.result !== null && "aborted" in row.result;
   const states = { run: held ? "running" : "waiting", pause: held ? "pausing" : "paused", abort: "aborting" } as const;
   return { ...row, state: row.finishedAt === null ? states[control] : aborted ? "aborted" : "done" };
@@ -274,8 +275,10 @@ function read({ control, held, ...row }: Row): Operation {
 
 /** One act with its progress; undefined when there is none of this id. */
 export async function readOperation(query: Query, id: string): Promise<Operation | undefined> {
-  const [row] = await query<Row>(`SELECT ${columns} FROM data.operator_action a WHERE a.id = $1`, [id]);
-  return row && read(row);
+  const [row] = await query<OperationRow>(`SELECT ${operationColumns} FROM data.operator_action x WHERE x.id = $1`, [
+    id,
+  ]);
+  return row && readOperationRow(row);
 }
 
 export type OperationFilters = { actor?: string; action?: string; unfinished?: boolean };
@@ -286,15 +289,15 @@ export async function listOperations(
   filters: OperationFilters = {},
   page: { limit?: number; after?: string } = {},
 ): Promise<Operation[]> {
-  const rows = await query<Row>(
-    `SELECT ${columns} FROM data.operator_action a
-      WHERE ($1::text IS NULL OR a.actor = $1) AND ($2::text IS NULL OR a.action = $2)
-        AND (NOT $3::boolean OR a.finished_at IS NULL)
-        AND ($4::uuid IS NULL OR (a.started_at, a.id) < (SELECT started_at, id FROM data.operator_action WHERE id = $4))
-      ORDER BY a.started_at DESC, a.id DESC LIMIT $5`,
+  const rows = await query<OperationRow>(
+    `SELECT ${operationColumns} FROM data.operator_action x
+      WHERE ($1::text IS NULL OR x.actor = $1) AND ($2::text IS NULL OR x.action = $2)
+        AND (NOT $3::boolean OR x.finished_at IS NULL)
+        AND ($4::uuid IS NULL OR (x.started_at, x.id) < (SELECT started_at, id FROM data.operator_action WHERE id = $4))
+      ORDER BY x.started_at DESC, x.id DESC LIMIT $5`,
     [filters.actor ?? null, filters.action ?? null, filters.unfinished ?? false, page.after ?? null, page.limit ?? 50],
   );
-  return rows.map(read);
+  return rows.map(readOperationRow);
 }
 
 /** A page of an act's targets with their outcomes, in their order; `after` is the last `n` of the page before. */

@@ -198,7 +198,7 @@ function addRow(providers: Map<string, ProviderPrices>, row: PriceRow): void {
   if (clause.test) prices.patterns.push({ model, test: clause.test });
 }
 
-function readPrice(row: PriceRow): Price {
+export function readPrice(row: PriceRow): Price {
   const rates: Rates = {
     ...rate("token", row.tokenPrice),
     ...rate("input", row.inputPrice),

@@ -101,7 +101,7 @@ async function judgePage(billing: Billing, query: Query, accountId: string, link
 
 function isNear(seq: bigint, links: readonly TrailLink[]): boolean {
   const seqs = links.map((link) => BigInt(link.seq));
-  const [first = 0n, last = 0n] = [seqs.reduce((a, b) => (a < b ? a : b)), seqs.reduce((a, b) => (a > b ? a : b))];
+  const [first, last] = [seqs.reduce((a, b) => (a < b ? a : b)), seqs.reduce((a, b) => (a > b ? a : b))];
   return seq > first && seq < last;
 }
 

@@ -1,19 +1,7 @@
 // The deductions page: usage_log by time, with what each row was before and after. One filter chooses the index, the rest is judged on
 // its rows (pages.ts). The most telling one is taken: what is unusual is rare, a key is part of an account, a model part of a provider.
 import { isUuid } from "./accounts.ts";
-import type { Db } from "./connect.ts";
-import {
-  type Count,
-  checkPin,
-  countRows,
-  type Key,
-  type Listing,
-  type Page,
-  type PageRequest,
-  pinId,
-  readPage,
-  type Sql,
-} from "./pages.ts";
+import { given, type Key, type Listing, listOf, type Sql } from "./pages.ts";
 
 export type DeductionFilters = {
   /** `account_balance.id`. */
@@ -135,16 +123,15 @@ function exactly(id: string): Sql {
   };
 }
 
-function listingOf(filters: DeductionFilters, bound: Sql): Listing {
+function listingOf(filters: DeductionFilters): Listing {
   const [driving, ...judged] = servedConditions(filters);
-  const { from, to } = filters;
-  const where = [bound];
-  if (driving) where.push(driving);
-  if (from !== undefined) where.push((bind) => `x.created_at >= ${bind(from)}::timestamptz`);
-  if (to !== undefined) where.push((bind) => `x.created_at < ${bind(to)}::timestamptz`);
   return {
     from: () => `${table} x`,
-    where,
+    where: [
+      ...(driving ? [driving] : []),
+      ...given(filters.from, (from) => (bind) => `x.created_at >= ${bind(from)}::timestamptz`),
+      ...given(filters.to, (to) => (bind) => `x.created_at < ${bind(to)}::timestamptz`),
+    ],
     residual: [...judged, ...commonConditions(filters)],
     keys,
     columns: `${deductionColumns}, owner.id AS "ownerId", owner.name AS "ownerName"`,
@@ -152,30 +139,12 @@ function listingOf(filters: DeductionFilters, bound: Sql): Listing {
   };
 }
 
-const within =
-  (pin: string): Sql =>
-  (bind) =>
-    `x.id <= ${bind(pin)}::bigint`;
+// By id: a row's own time is when it was charged, which may be long before it came into the books.
+const deductions = listOf<DeductionFilters, Deduction>({ column: "x.id", type: "bigint", table }, listingOf);
 
 /** Deductions by the time of their charge. Throws `InvalidPage`, and what the driver throws. */
-export async function listDeductions(
-  db: Db,
-  filters: DeductionFilters,
-  request: PageRequest,
-): Promise<Page<Deduction>> {
-  const pin = await pinId(db, request, table);
-  return await readPage<Deduction>(db, listingOf(filters, within(pin)), request, pin);
-}
-
+export const listDeductions = deductions.page;
 /** How many deductions the filters find within the window. */
-export async function countDeductions(db: Db, filters: DeductionFilters, pin: string): Promise<Count> {
-  return await countRows(db, listingOf(filters, within(checkPin(pin, "bigint"))));
-}
-
-/** How many deductions that the filters find have been settled since the window was pinned. */
-export async function countNewerDeductions(db: Db, filters: DeductionFilters, pin: string): Promise<Count> {
-  checkPin(pin, "bigint");
-  const { where, residual, ...listing } = listingOf(filters, (bind) => `x.id > ${bind(pin)}::bigint`);
-  // By id, whatever else is asked: there are few.
-  return await countRows(db, { ...listing, where: where.slice(0, 1), residual: [...where.slice(1), ...residual] });
-}
+export const countDeductions = deductions.count;
+/** How many deductions that the filters find came into the books since the window was pinned. */
+export const countNewerDeductions = deductions.newer;

@@ -9,6 +9,7 @@ export {
   postCredit,
   readCredits,
 } from "./accounts.ts";
+export * from "./alert-list.ts";
 export * from "./alerts.ts";
 export {
   type CoveredCredit,
@@ -26,14 +27,26 @@ export {
   type WaitingCredit,
 } from "./audit-trail.ts";
 export { type ConnectOptions, closeDb, connectDb, type Db } from "./connect.ts";
-export * from "./deductions.ts";
+export * from "./dead-letter-list.ts";
+export {
+  countDeductions,
+  countNewerDeductions,
+  type Deduction,
+  type DeductionFilters,
+  listDeductions,
+} from "./deductions.ts";
+export * from "./key-list.ts";
 export { type ListenOptions, listen } from "./listen.ts";
 export { isMigrated, type MigrateOptions, migrate } from "./migrate.ts";
 export * from "./operators.ts";
-export { type Count, everyRow, InvalidPage, type Page, type PageRequest } from "./pages.ts";
+export * from "./overview-figures.ts";
+export { type Count, everyRow, given, InvalidPage, listOf, type Page, type PageRequest } from "./pages.ts";
+export * from "./price-rows.ts";
 export * from "./refusals.ts";
 export * from "./saved-views.ts";
 export * from "./schedules.ts";
 export * as schema from "./schema.ts";
 export * from "./schema.ts";
+export * from "./spend-figures.ts";
+export * from "./uncaptured-holds.ts";
 export * from "./virtual-keys.ts";

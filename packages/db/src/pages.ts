@@ -120,7 +120,7 @@ export async function pinMoment(db: Db, request: Pick<PageRequest, "pin">): Prom
 }
 
 /** The pin of lists whose ids ascend as rows are written. */
-export async function pinId(db: Db, request: Pick<PageRequest, "pin">, table: string): Promise<string> {
+async function pinId(db: Db, request: Pick<PageRequest, "pin">, table: string): Promise<string> {
   if (request.pin !== undefined) return checkPin(request.pin, "bigint");
   const { rows } = await db.$client.query<{ pin: string }>(`SELECT coalesce(max(id), 0)::text AS pin FROM ${table}`);
   return rows[0]?.pin ?? "0";
@@ -219,6 +219,35 @@ export async function countRows(db: Db, listing: Listing): Promise<Count> {
   const found = Number(rows[0]?.found ?? 0);
   const whole = Number(rows[0]?.scanned ?? 0) < COUNT_SCAN_MAX || !searched;
   return { count: Math.min(found, COUNT_MAX), exact: found <= COUNT_MAX && whole };
+}
+
+/** What makes a row newer than a window: its id, or the moment when this server wrote it. */
+type Pinned = { column: string; type: "bigint"; table: string } | { column: string; type: "timestamptz" };
+
+/** The three readings of a list: a page, how many there are in its window, and how many came since. */
+export function listOf<Filters, Row extends object>(pinned: Pinned, listing: (filters: Filters) => Listing) {
+  const bounded = (filters: Filters, pin: string, operator: "<=" | ">"): Listing => {
+    const whole = listing(filters);
+    const bound: Sql = (bind) => `${pinned.column} ${operator} ${bind(pin)}::${pinned.type}`;
+    if (operator === "<=") return { ...whole, where: [...whole.where, bound] };
+    // What is newer is few, whatever else is asked of it.
+    return { ...whole, where: [bound], residual: [...whole.where, ...whole.residual] };
+  };
+  return {
+    page: async (db: Db, filters: Filters, request: PageRequest): Promise<Page<Row>> => {
+      const pin = pinned.type === "bigint" ? await pinId(db, request, pinned.table) : await pinMoment(db, request);
+      return await readPage<Row>(db, bounded(filters, pin, "<="), request, pin);
+    },
+    count: async (db: Db, filters: Filters, pin: string): Promise<Count> =>
+      await countRows(db, bounded(filters, checkPin(pin, pinned.type), "<=")),
+    newer: async (db: Db, filters: Filters, pin: string): Promise<Count> =>
+      await countRows(db, bounded(filters, checkPin(pin, pinned.type), ">")),
+  };
+}
+
+/** A condition that only some filters ask for. */
+export function given<T>(value: T | undefined, condition: (value: T) => Sql): Sql[] {
+  return value === undefined ? [] : [condition(value)];
 }
 
 /**

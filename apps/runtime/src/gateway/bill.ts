@@ -6,6 +6,7 @@ import {
   type ChargeRequest,
   type Cost,
   costOf,
+  metadataOf,
   type ResolvedPrice,
   readUsage,
   type Usage,
@@ -36,13 +37,13 @@ export function nothingGiven(reading: Reading): boolean {
 export async function chargeFor(call: PricedCall, reading: Reading): Promise<ChargeRequest> {
   const { caller, resolved, model } = call;
   const { usage, source } = await usageOf(call, reading);
-  const { costNanos, explanation } = priced(resolved, usage);
+  const cost = priced(resolved, usage);
   return {
     account: caller.account,
     virtualKey: caller.virtualKey,
     requestId: call.requestId,
     digest: call.body.digest,
-    costNanos,
+    costNanos: cost.costNanos,
     provider: resolved.provider,
     model,
     inputTokens: usage.inputTokens,
@@ -50,7 +51,7 @@ export async function chargeFor(call: PricedCall, reading: Reading): Promise<Cha
     totalTokens: usage.totalTokens,
     usageSource: source,
     metadata: {
-      price_id: explanation.price_id,
+      ...metadataOf(cost, usage),
       ...(caller.customerTypeMismatch ? { customer_type_mismatch: true } : {}),
     },
   };

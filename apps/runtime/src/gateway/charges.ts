@@ -4,6 +4,7 @@ import {
   type ChargeRequest,
   costOf,
   formatUnits,
+  metadataOf,
   type Price,
   readUsage,
   type Usage,
@@ -73,16 +74,16 @@ export function priceReported(
   const { model, provider } = report;
   const priced = prices.price(caller, provider === undefined ? { model } : { model, provider });
   const usage = reportedUsage(priced, report.usage);
-  const { costNanos, explanation } = costOf(priced.resolved.price, usage);
+  const cost = costOf(priced.resolved.price, usage);
   const drawn = {
-    costNanos,
+    costNanos: cost.costNanos,
     provider: priced.resolved.provider,
     model: priced.model,
     inputTokens: usage.inputTokens,
     outputTokens: usage.outputTokens,
     totalTokens: usage.totalTokens,
     usageSource: "reported" as const,
-    metadata: { price_id: explanation.price_id, ...flagsOf(caller) },
+    metadata: { ...metadataOf(cost, usage), ...flagsOf(caller) },
   };
   return { drawn, price: priced.resolved.price };
 }

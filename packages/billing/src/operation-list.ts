@@ -1,0 +1,89 @@
+// The operations page, and the items of one bulk act.
+import { given, listOf, type Page, type PageRequest } from "@drawdown/db";
+import type { Billing } from "./billing.ts";
+import {
+  type ItemOutcome,
+  type Operation,
+  type OperationItem,
+  type OperationRow,
+  operationColumns,
+  readOperationRow,
+} from "./operations.ts";
+import { fromBooks } from "./postgres.ts";
+
+export type OperationListFilters = {
+  actor?: string;
+  action?: string;
+  state?: "unfinished" | "finished";
+  /** Begun at or after, and before, these moments. */
+  from?: Date;
+  to?: Date;
+};
+
+const operations = listOf<OperationListFilters, OperationRow>(
+  { column: "x.started_at", type: "timestamptz" },
+  ({ actor, action, state, from, to }) => {
+    const bySubject = given(actor, (value) => (bind) => `x.actor = ${bind(value)}`);
+    const byAction = given(action, (value) => (bind) => `x.action = ${bind(value)}`);
+    const unfinished = state === "unfinished";
+    return {
+      from: () => "data.operator_action x",
+      where: [
+        ...(unfinished ? [() => "x.finished_at IS NULL"] : actor === undefined ? byAction : bySubject),
+        ...given(from, (value) => (bind) => `x.started_at >= ${bind(value)}::timestamptz`),
+        ...given(to, (value) => (bind) => `x.started_at < ${bind(value)}::timestamptz`),
+      ],
+      residual: [
+        ...(unfinished ? bySubject : []),
+        ...(unfinished || actor !== undefined ? byAction : []),
+        ...(state === "finished" ? [() => "x.finished_at IS NOT NULL"] : []),
+      ],
+      keys: [
+        { column: "x.started_at", type: "timestamptz" },
+        { column: "x.id", type: "uuid" },
+      ],
+      columns: operationColumns,
+    };
+  },
+);
+
+/** Acts by when they began. Throws `InvalidPage`, `postgres_unavailable`. */
+export async function pageOperations(
+  billing: Pick<Billing, "db">,
+  filters: OperationListFilters,
+  request: PageRequest,
+): Promise<Page<Operation>> {
+  const page = await fromBooks(operations.page(billing.db, filters, request));
+  return { ...page, rows: page.rows.map(readOperationRow) };
+}
+
+export const countOperations = operations.count;
+export const countNewerOperations = operations.newer;
+
+export type ItemFilters = { operationId: string; outcome?: ItemOutcome | "left" };
+
+// Targets are frozen with their act: none is ever newer.
+const items = listOf<ItemFilters, OperationItem>(
+  {
+    column: "(SELECT a.started_at FROM data.operator_action a WHERE a.id = x.operation_id)",
+    type: "timestamptz",
+  },
+  ({ operationId, outcome }) => ({
+    from: () => "data.operation_item x",
+    where: [(bind) => `x.operation_id = ${bind(operationId)}::uuid`],
+    residual: given(outcome, (value) => (bind) => `coalesce(x.outcome, 'left') = ${bind(value)}`),
+    keys: [{ column: "x.n", type: "bigint" }],
+    columns: `x.n, x.target, x.outcome, x.detail, x.finished_at AS "finishedAt"`,
+  }),
+);
+
+/** An act's targets with their outcomes; `oldest` is their own order. */
+export async function pageOperationItems(
+  billing: Pick<Billing, "db">,
+  filters: ItemFilters,
+  request: PageRequest,
+): Promise<Page<OperationItem>> {
+  return await fromBooks(items.page(billing.db, filters, request));
+}
+
+export const countOperationItems = items.count;
