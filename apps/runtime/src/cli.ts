@@ -5,7 +5,8 @@
 import { Command, CommanderError, Option } from "commander";
 import { accessCommands, operatorsCommands } from "./cli/access.ts";
 import { checkCommands } from "./cli/checks.ts";
-import { acting, operatorCommands } from "./cli/operator.ts";
+import { acting, operationCommands, operatorCommands } from "./cli/operator.ts";
+import { settingCommands } from "./cli/settings.ts";
 import { Problem } from "./problem.ts";
 
 /** Runs the arguments after `drawdown`, and ends the process with the command's exit code. */
@@ -28,7 +29,7 @@ async function run(argv: readonly string[]): Promise<number> {
   }
 }
 
-function commands(finish: (exitCode: number) => void): Command {
+export function commands(finish: (exitCode: number) => void): Command {
   const program = new Command("drawdown")
     .description("Sell metered API traffic against prepaid balances: run it, and look after it.")
     .showHelpAfterError("Run `drawdown --help` for the commands.")
@@ -88,6 +89,8 @@ function commands(finish: (exitCode: number) => void): Command {
   accessCommands(asked, program);
   operatorsCommands(program);
   operatorCommands(asked, finish);
+  operationCommands(program);
+  settingCommands(asked, program);
   checkCommands(asked, finish);
   return program;
 }

@@ -20,6 +20,7 @@ export {
   type KeptReason,
   type ShardCleanup,
 } from "./cleanup.ts";
+export { type CommandAct, commandFor } from "./command-line.ts";
 export { type ConsumeOptions, type ConsumeSettings, consume, defaultConsumeSettings } from "./consume.ts";
 export { type ApplyCreditsOptions, applyCredit, applyCredits, type CreditOutcome, catchUpCredits } from "./credit.ts";
 export { decodeRaw, encodeRaw } from "./dead-letters.ts";
@@ -191,6 +192,7 @@ export {
   type BalanceCheck,
   decodeEntry,
   type Entry,
+  isUuid,
   type LinkEntry,
   type RawEntry,
   UnreadableEntry,

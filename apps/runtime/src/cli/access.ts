@@ -5,17 +5,11 @@ import { Problem } from "../problem.ts";
 import { moment } from "./moment.ts";
 import { acting } from "./operator.ts";
 
-/** Adds them. `asked` makes a command with `--json` below the program. */
-export function accessCommands(
-  asked: (nameAndArguments: string, description: string) => Command,
-  program: Command,
-): void {
-  const keys = program.command("keys").description("make, list and revoke API keys");
-  const askedKeys = (nameAndArguments: string, description: string) =>
-    keys.command(nameAndArguments).description(description).option("--json", "print one JSON document", false);
-  acting(askedKeys("create", "make a key; its secret is shown this once"))
-    .option("--account <id>", "who pays: the account's or its owner's id")
-    .option("--user <id>", "whose key it is; needed where an account has several users")
+const clearable = ["name", "expires", "models", "spend-limit", "rpm", "hold-policy", "leave-policy"] as const;
+
+/** What a key may do. */
+function limits(command: Command): Command {
+  return command
     .option("--name <text>", "what it is called in lists")
     .addOption(moment("--expires <when>", "from then on it is refused: ISO 8601, or in 30d, 12h, 15m", 1))
     .addOption(
@@ -41,8 +35,24 @@ export function accessCommands(
         "drain",
         "cut",
       ]),
-    )
+    );
+}
+
+/** Adds them. `asked` makes a command with `--json` below the program. */
+export function accessCommands(
+  asked: (nameAndArguments: string, description: string) => Command,
+  program: Command,
+): void {
+  const keys = program.command("keys").description("make, list, change and revoke API keys");
+  const askedKeys = (nameAndArguments: string, description: string) =>
+    keys.command(nameAndArguments).description(description).option("--json", "print one JSON document", false);
+  limits(acting(askedKeys("create", "make a key; its secret is shown this once")))
+    .option("--account <id>", "who pays: the account's or its owner's id")
+    .option("--user <id>", "whose key it is; needed where an account has several users")
     .action(async (options) => (await import("./keys.ts")).createKeyCommand(options));
+  limits(acting(askedKeys("update <key>", "change what a key may do; every gateway knows within a second")))
+    .addOption(new Option("--clear <what...>", "take a limit away").choices(clearable))
+    .action(async (key, options) => (await import("./keys.ts")).updateKeyCommand(key, options));
   askedKeys("list", "list keys and their limits; never a secret")
     .option("--account <id>", "only those that this account pays for")
     .action(async (options) => (await import("./keys.ts")).listKeysCommand(options));

@@ -47,11 +47,11 @@ export function idsOf({ id, idsFrom }: { id?: string[]; idsFrom?: string }): { i
 
 /** The filters that entries and letters share. Throws a `Problem` for a shard that is none. */
 export function filtersOf({ id, shard, olderThan }: Filters, numShards: number) {
-  if (shard !== undefined && shard >= numShards)
+  if (shard?.some((one) => one >= numShards))
     throw new Problem(`There are ${numShards} shards: 0 to ${numShards - 1}.`);
   return {
     ...(id === undefined ? {} : { ids: id }),
-    ...(shard === undefined ? {} : { shards: [shard] }),
+    ...(shard === undefined ? {} : { shards: [...new Set(shard)] }),
     ...(olderThan === undefined ? {} : { olderThanMs: Math.round(olderThan * 1_000) }),
   };
 }
@@ -94,6 +94,12 @@ export async function sayUnfinished(billing: Billing): Promise<void> {
     process.stderr.write(`Not finished: ${about}${bulk ? ` (${bulk})` : ""}.\n`);
   }
 }
+
+/** What an outcome's name is called in words. */
+export const beforeWords = {
+  repeated: "This very act was done before.",
+  unchanged: "It was so already: nothing was done.",
+} as const;
 
 /** Says why targets failed, one line each. */
 export async function printFailures(billing: Billing, id: string): Promise<void> {

@@ -16,7 +16,7 @@ export type CleanupOptions = ActOptions & {
 };
 
 export async function cleanupCommand(options: CleanupOptions): Promise<void> {
-  const { maxAgeHours, maxPerShard, shard: shards, before } = options;
+  const { maxAgeHours, maxPerShard, shard, before } = options;
   if (before !== undefined && maxAgeHours !== undefined)
     throw new Problem("--before and --max-age-hours say the same thing: give one.");
   const act = options.dryRun ? undefined : actOf(options);
@@ -26,7 +26,7 @@ export async function cleanupCommand(options: CleanupOptions): Promise<void> {
       maxAgeMs: maxAgeHours === undefined ? cleanup.maxAgeMs : maxAgeHours * 3_600_000,
       maxPerShard: maxPerShard ?? cleanup.batchSize,
       ...(before === undefined ? {} : { cutOffMs: before.getTime() }),
-      ...(shards === undefined ? {} : { shards: [...new Set(shards.map((one) => shardOf(one, billing.numShards)))] }),
+      ...filtersOf(shard === undefined ? {} : { shard }, billing.numShards),
     };
     await sayUnfinished(billing);
     if (act === undefined) {
@@ -39,11 +39,6 @@ export async function cleanupCommand(options: CleanupOptions): Promise<void> {
     if (operation.state === "aborted")
       throw new Problem(`The cleanup ${id} was aborted; what it removed stays removed.`);
   });
-}
-
-function shardOf(shard: number, numShards: number): number {
-  filtersOf({ shard }, numShards); // refuses what is none
-  return shard;
 }
 
 function printCleaned(cleaned: CleanedShards, id: string | null, json: boolean, cutOff?: Date): void {

@@ -1,27 +1,27 @@
-/** `drawdown keys`: makes, lists and revokes API keys, each act on record. Only `create` ever shows a secret, once. */
+/** `drawdown keys`: makes, lists, changes and revokes API keys, each act on record. Only `create` ever shows a secret, once. */
 import {
   type ApiKey,
   createKey,
   type HoldPolicy,
+  type KeyChanges,
   type LeavePolicy,
   listKeys,
   parseUnits,
   revokeKey,
   type SpendPeriod,
+  updateKey,
 } from "@drawdown/billing";
 import { findAccount } from "@drawdown/db";
 import { Problem } from "../problem.ts";
 import { withDatabase } from "../stores.ts";
-import { actOf } from "./act.ts";
+import { actOf, beforeWords } from "./act.ts";
 import type { ActOptions } from "./operator.ts";
 import { print, printJson, printPairs, printTable } from "./output.ts";
 
 /** A key is made or revoked in a hurry: without a reason the act says where it came from. */
 const defaultReason = "from the command line";
 
-export type CreateKeyOptions = ActOptions & {
-  account?: string;
-  user?: string;
+export type KeyOptions = ActOptions & {
   name?: string;
   expires?: Date;
   models?: string[];
@@ -32,12 +32,13 @@ export type CreateKeyOptions = ActOptions & {
   leavePolicy?: LeavePolicy;
 };
 
-export async function createKeyCommand(options: CreateKeyOptions): Promise<void> {
-  const { account, user, name, expires, models, spendLimit, spendPeriod, rpm, holdPolicy, leavePolicy, json } = options;
-  if (account === undefined && user === undefined) throw new Problem("Say who pays: --account <id>, or --user <id>.");
+/** What the options say of a key; what they do not say is absent. */
+function changesOf({ name, expires, models, spendLimit, spendPeriod, rpm, holdPolicy, leavePolicy }: KeyOptions) {
   if ((spendLimit === undefined) !== (spendPeriod === undefined))
     throw new Problem("--spend-limit and --spend-period belong together.");
-  const limits = {
+  return {
+    ...(name === undefined ? {} : { name }),
+    ...(expires === undefined ? {} : { expiresAt: expires }),
     ...(models === undefined ? {} : { allowedModels: models }),
     ...(rpm === undefined ? {} : { requestsPerMinute: rpm }),
     ...(holdPolicy === undefined ? {} : { holdPolicy }),
@@ -46,12 +47,16 @@ export async function createKeyCommand(options: CreateKeyOptions): Promise<void>
       ? {}
       : { spendLimit: { period: spendPeriod, limitNanos: parseUnits(spendLimit) } }),
   };
+}
+
+export async function createKeyCommand(options: KeyOptions & { account?: string; user?: string }): Promise<void> {
+  const { account, user, json } = options;
+  if (account === undefined && user === undefined) throw new Problem("Say who pays: --account <id>, or --user <id>.");
   const whose = {
     ...(account === undefined ? {} : { accountId: account }),
     ...(user === undefined ? {} : { userId: user }),
-    ...(name === undefined ? {} : { name }),
-    ...(expires === undefined ? {} : { expiresAt: expires }),
   };
+  const limits = changesOf(options);
   await withDatabase(async (db) => {
     const outcome = await createKey({ db }, { ...whose, ...limits }, actOf({ ...options, reason: reasonOf(options) }));
     if (outcome.outcome === "refused")
@@ -60,12 +65,47 @@ export async function createKeyCommand(options: CreateKeyOptions): Promise<void>
           ? "The account has several users: say whose key it is with --user <id>."
           : "No user has this account, or nobody pays for this user.",
       );
-    if (outcome.outcome === "repeated") throw new Problem("This very act was done before.");
+    if (outcome.outcome === "repeated") throw new Problem(beforeWords.repeated);
     const { key, secret, operationId } = outcome;
     const apiKey = `${key.virtualKey}.${secret}`;
     if (json) return printJson({ api_key: apiKey, operation_id: operationId, ...keyJson(key) });
     printPairs([["API key, shown this once", apiKey], ...keyPairs(key)]);
   });
+}
+
+const cleared = {
+  name: { name: null },
+  expires: { expiresAt: null },
+  models: { allowedModels: null },
+  "spend-limit": { spendLimit: null },
+  rpm: { requestsPerMinute: null },
+  "hold-policy": { holdPolicy: null },
+  "leave-policy": { leavePolicy: null },
+} as const satisfies Record<string, KeyChanges>;
+
+export async function updateKeyCommand(
+  key: string,
+  options: KeyOptions & { clear?: (keyof typeof cleared)[] },
+): Promise<void> {
+  const changes: KeyChanges = Object.assign({}, ...(options.clear ?? []).map((name) => cleared[name]));
+  for (const [name, value] of Object.entries(changesOf(options))) {
+    if (name in changes) throw new Problem("A limit is either set or cleared, not both.");
+    Object.assign(changes, { [name]: value });
+  }
+  if (Object.keys(changes).length === 0) throw new Problem("Say what to change: a limit, or --clear <what>.");
+  await withDatabase(async (db) => {
+    const outcome = await updateKey({ db }, key, changes, actOf({ ...options, reason: reasonOf(options) }));
+    if (outcome.outcome === "unknown_key") throw noSuchKey();
+    if (outcome.outcome === "revoked") throw new Problem("The key is revoked: it stays as it was.");
+    if (options.json) return printJson({ operation_id: outcome.operationId, ...keyJson(outcome.key) });
+    if (outcome.outcome !== "updated") print(beforeWords[outcome.outcome]);
+    printPairs([["key", outcome.key.virtualKey], ["name", outcome.key.name ?? "-"], ...keyPairs(outcome.key)]);
+  });
+}
+
+// What follows the dot is a secret: it is not repeated.
+function noSuchKey(): Problem {
+  return new Problem("There is no such key. A key is named by its public part, what stands before the last dot.");
 }
 
 export async function listKeysCommand({ account, json }: { account?: string; json: boolean }): Promise<void> {
@@ -95,9 +135,7 @@ export async function listKeysCommand({ account, json }: { account?: string; jso
 export async function revokeKeyCommand(key: string, options: ActOptions): Promise<void> {
   await withDatabase(async (db) => {
     const outcome = await revokeKey({ db }, key, actOf({ ...options, reason: reasonOf(options) }));
-    // What follows the dot is a secret: it is not repeated.
-    if (outcome.outcome === "unknown_key")
-      throw new Problem("There is no such key. A key is named by its public part, what stands before the last dot.");
+    if (outcome.outcome === "unknown_key") throw noSuchKey();
     const already = outcome.outcome === "repeated";
     if (!options.json)
       return print(already ? "It was revoked before." : "Revoked. Every gateway refuses it within a second.");

@@ -7,7 +7,7 @@ import { moment } from "./moment.ts";
 /** What every act is recorded with. */
 export type ActOptions = { json: boolean; actor: string; reason?: string };
 
-export type Filters = { id?: string[]; shard?: number; olderThan?: number };
+export type Filters = { id?: string[]; shard?: number[]; olderThan?: number };
 
 /** Adds them. `asked` makes a command with `--json`, `finish` takes a command's exit code. */
 export function operatorCommands(
@@ -17,7 +17,7 @@ export function operatorCommands(
   const filtered = (command: Command, what: string) =>
     command
       .option("--id <id...>", `only these ${what}`)
-      .addOption(whole("--shard <n>", "only this shard", 0))
+      .addOption(shards())
       .addOption(number("--older-than <seconds>", "only what is at least so old"));
 
   filtered(asked("pending", "list what was delivered and not acked"), "entries (stream entry or deduction ids)")
@@ -37,6 +37,9 @@ export function operatorCommands(
     .option("--failed-of <operation>", "what failed of an earlier replay, wherever it is by now")
     .option("--ids-from <file>", "ids from a file, one a line; - is standard input")
     .option("--error-class <class>", "only dead letters of this class")
+    .option("--account <id>", "only dead letters of this account")
+    .addOption(moment("--from <when>", "only dead letters kept since then", -1))
+    .addOption(moment("--to <when>", "only dead letters kept before then", -1))
     .option("--consumer <name>", "only pending entries that this consumer holds")
     .addOption(whole("--limit <n>", "the first so many", 1))
     .option("--dry-run", "say what each target is, and do nothing", false)
@@ -66,6 +69,32 @@ export function operatorCommands(
     .action(async (options) => (await import("./uncaptured.ts")).uncapturedCommand(options));
 }
 
+/** Adds `operations` and what is below it. */
+export function operationCommands(program: Command): void {
+  const group = program.command("operations").description("list acts of operators; pause, resume or abort bulk acts");
+  const asked = (nameAndArguments: string, description: string) =>
+    group.command(nameAndArguments).description(description).option("--json", "print one JSON document", false);
+  asked("list", "what was done, by whom and why, the newest first")
+    .option("--by <actor>", "only of this operator")
+    .option("--action <action>", "only acts of this kind")
+    .option("--unfinished", "only what is not over", false)
+    .addOption(whole("--limit <n>", "the newest so many", 1).default(50))
+    .option("--after <id>", "go on after the last act of the page before")
+    .action(async (options) => (await import("./operations.ts")).listOperationsCommand(options));
+  asked("show <id>", "one act with what became of each of its targets")
+    .addOption(whole("--limit <n>", "the first so many targets", 1).default(1_000))
+    .addOption(whole("--after-item <n>", "go on after this target", 0))
+    .action(async (id, options) => (await import("./operations.ts")).showOperationCommand(id, options));
+  for (const [name, description] of [
+    ["pause", "hold a bulk act up before its next step"],
+    ["resume", "go on with a paused one"],
+    ["abort", "end it: what is done stays done, the rest stays as it was"],
+  ] as const)
+    acting(asked(`${name} <id>`, description)).action(async (id, options) =>
+      (await import("./operations.ts")).controlCommand(name, id, options),
+    );
+}
+
 const letterStates = ["open", "discarded", "replayed"] as const;
 
 /** Adds who and why. */
@@ -82,7 +111,7 @@ function number(flags: string, description: string): Option {
   });
 }
 
-function whole(flags: string, description: string, least: number): Option {
+export function whole(flags: string, description: string, least: number): Option {
   return new Option(flags, description).argParser((text) => readWhole(flags, text, least));
 }
 

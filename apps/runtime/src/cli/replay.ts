@@ -24,6 +24,9 @@ export type ReplayOptions = ActOptions &
     failedOf?: string;
     idsFrom?: string;
     errorClass?: string;
+    account?: string;
+    from?: Date;
+    to?: Date;
     consumer?: string;
     limit?: number;
     dryRun: boolean;
@@ -47,7 +50,7 @@ export async function replayCommand(options: ReplayOptions): Promise<number> {
 }
 
 function selectionOf(options: ReplayOptions, numShards: number): ReplaySelection {
-  const { pending, deadLetters, unaccounted, failedOf, errorClass, consumer, limit, id } = options;
+  const { pending, deadLetters, unaccounted, failedOf, errorClass, account, from, to, consumer, limit, id } = options;
   const kinds = [
     ...(pending ? (["pending"] as const) : []),
     ...(deadLetters ? (["dead_letters"] as const) : []),
@@ -59,7 +62,8 @@ function selectionOf(options: ReplayOptions, numShards: number): ReplaySelection
     throw new Problem(
       "Say what to replay: one of --pending, --dead-letters, --unaccounted, --failed-of, or ids alone.",
     );
-  if (errorClass !== undefined && kind !== "dead_letters") throw new Problem("--error-class goes with --dead-letters.");
+  for (const [name, value] of Object.entries({ "error-class": errorClass, account, from, to }))
+    if (value !== undefined && kind !== "dead_letters") throw new Problem(`--${name} goes with --dead-letters.`);
   if (consumer !== undefined && kind !== "pending") throw new Problem("--consumer goes with --pending.");
   const first = limit === undefined ? {} : { limit };
   const filters = filtersOf(options, numShards);
@@ -73,6 +77,9 @@ function selectionOf(options: ReplayOptions, numShards: number): ReplaySelection
     kind,
     ...filters,
     ...(errorClass === undefined ? {} : { errorClass }),
+    ...(account === undefined ? {} : { accountId: account }),
+    ...(from === undefined ? {} : { from }),
+    ...(to === undefined ? {} : { to }),
     ...(consumer === undefined ? {} : { consumer }),
     ...first,
   };

@@ -1,0 +1,386 @@
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
+import {
+  type AccountRef,
+  type Act,
+  type CommandAct,
+  commandFor,
+  createKey,
+  discardLetters,
+  freezeAccount,
+  giveCredit,
+  NANOS_PER_UNIT,
+  readStats,
+  refund,
+  restoreLetters,
+  runOperation,
+  setCreditLimit,
+  setPrice,
+  setProvider,
+  startCleanup,
+  startReplay,
+  unfreezeAccount,
+  updateKey,
+} from "@drawdown/billing";
+import { waitFor } from "@drawdown/local-stack";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { commands } from "../src/cli.ts";
+import { type OperatorStage, openOperatorStage } from "./operator-stage.ts";
+import { bin } from "./stage.ts";
+
+const reason = "it's due: $(touch /tmp/pwned) `id`\n\u202e<b>余额</b> \u001b[201~";
+
+/** Runs a line in a shell, where `drawdown` is what it is for an operator. */
+async function shell(line: string, env: Record<string, string>): Promise<string> {
+  const script = `drawdown() { node '${bin}' "$@"; }\n${line}\n`;
+  const inherited = { PATH: process.env["PATH"], HOME: process.env["HOME"] };
+  const { stdout } = await promisify(execFile)("sh", ["-c", script], { env: { ...inherited, ...env } });
+  return stdout;
+}
+
+/** What commander makes of a line, with no command run. */
+async function parse(line: string): Promise<{ name: string; args: string[]; options: Record<string, unknown> }> {
+  const said = await shell(`drawdown() { for word in "$@"; do printf '%s\\0' "$word"; done; }\n${line}`, {});
+  let called: { name: string; args: string[]; options: Record<string, unknown> } | undefined;
+  const program = commands(() => {});
+  const catchAll = (command: typeof program) => {
+    for (const below of command.commands) catchAll(below);
+    if (command.commands.length > 0) return;
+    command.action(() => {
+      const name = [command.parent === program ? "" : command.parent?.name(), command.name()].join(" ").trim();
+      called = { name, args: command.args, options: command.opts() };
+    });
+  };
+  catchAll(program);
+  await program.parseAsync(said.split("\0").slice(0, -1), { from: "user" });
+  return called ?? expect.fail(`nothing was called by ${line}`);
+}
+
+const moment = new Date("2027-01-31T12:00:00.123Z");
+const id = "11111111-2222-4333-8444-555555555555";
+const lines: [CommandAct, object][] = [
+  [
+    { act: "replay", selection: { kind: "named", ids: ["7", "stream:deductions:3/1-0"] } },
+    { name: "replay", options: { id: ["7", "stream:deductions:3/1-0"], yes: true } },
+  ],
+  [{ act: "replay", selection: { kind: "failed", operationId: id } }, { options: { failedOf: id } }],
+  [
+    { act: "replay", selection: { kind: "pending", shards: [1, 2], olderThanMs: 1_500, consumer: "-x", limit: 5 } },
+    { options: { pending: true, shard: [1, 2], olderThan: 1.5, consumer: "-x", limit: 5 } },
+  ],
+  [
+    { act: "replay", selection: { kind: "dead_letters", errorClass: "a b", accountId: id, from: moment, to: moment } },
+    { options: { deadLetters: true, errorClass: "a b", account: id, from: moment, to: moment } },
+  ],
+  [
+    { act: "replay", selection: { kind: "unaccounted", ids: ["1-0"] } },
+    { options: { unaccounted: true, id: ["1-0"] } },
+  ],
+  [
+    { act: "discard", ids: ["1", "2"] },
+    { name: "discard", options: { id: ["1", "2"] } },
+  ],
+  [{ act: "restore", ids: ["1"] }, { name: "restore" }],
+  [
+    { act: "cleanup", shards: [3, 4], maxPerShard: 10, cutOff: moment },
+    { name: "cleanup", options: { shard: [3, 4], maxPerShard: 10, before: moment } },
+  ],
+  [
+    { act: "credit", accountId: id, amount: "-0.5", category: "adjustment" },
+    { name: "credit", args: [id, "-0.5"], options: { category: "adjustment" } },
+  ],
+  [
+    { act: "refund", deductionId: "-d", amount: "0.1" },
+    { name: "refund", args: ["-d"], options: { amount: "0.1" } },
+  ],
+  [
+    { act: "freeze", accountId: id },
+    { name: "freeze", args: [id] },
+  ],
+  [
+    { act: "unfreeze", accountId: id },
+    { name: "unfreeze", args: [id] },
+  ],
+  [
+    { act: "credit_limit", accountId: id, limit: "12.5" },
+    { name: "credit-limit", args: [id, "12.5"] },
+  ],
+  [
+    {
+      act: "create_key",
+      accountId: id,
+      name: "-n",
+      expiresAt: moment,
+      allowedModels: ["a*", "b"],
+      spendLimit: { limit: "1", period: "day" },
+      requestsPerMinute: 3,
+      holdPolicy: "available",
+      leavePolicy: "cut",
+    },
+    {
+      name: "keys create",
+      options: {
+        account: id,
+        name: "-n",
+        expires: moment,
+        models: ["a*", "b"],
+        spendLimit: "1",
+        spendPeriod: "day",
+        rpm: 3,
+        holdPolicy: "available",
+        leavePolicy: "cut",
+      },
+    },
+  ],
+  [
+    { act: "update_key", virtualKey: "vk", name: null, requestsPerMinute: 4, spendLimit: null },
+    { name: "keys update", args: ["vk"], options: { rpm: 4, clear: ["name", "spend-limit"] } },
+  ],
+  [
+    { act: "revoke_key", virtualKey: "vk" },
+    { name: "keys revoke", args: ["vk"] },
+  ],
+  [
+    {
+      act: "set_price",
+      price: {
+        provider: "-p",
+        model: "m",
+        priceModel: "per_input_output",
+        inputPrice: "1",
+        outputPrice: "2",
+        cachedInputPrice: "3",
+        cacheWritePrice: "4",
+        cacheWrite1hPrice: "5",
+        tiers: [{ above_input_tokens: 1, input_price: "1" }],
+        match: { equals: "it's" },
+        detailPrices: { input_audio_price: "1" },
+        validFrom: moment,
+        window: { start: "08:00", end: "09:00" },
+      },
+    },
+    {
+      name: "prices set",
+      args: ["-p", "m"],
+      options: {
+        priceModel: "per_input_output",
+        input: "1",
+        output: "2",
+        cachedInput: "3",
+        cacheWrite: "4",
+        cacheWrite1h: "5",
+        tiers: [{ above_input_tokens: 1, input_price: "1" }],
+        match: { equals: "it's" },
+        details: { input_audio_price: "1" },
+        from: moment,
+        window: { start: "08:00", end: "09:00" },
+      },
+    },
+  ],
+  [
+    { act: "remove_price", id: "5" },
+    { name: "prices remove", args: ["5"] },
+  ],
+  [
+    { act: "set_provider", provider: { name: "p", baseUrl: "http://x", shape: "openai", apiKeyEnv: "K" } },
+    { name: "providers set", args: ["p"], options: { baseUrl: "http://x", shape: "openai", apiKeyEnv: "K" } },
+  ],
+  [
+    { act: "remove_provider", name: "p" },
+    { name: "providers remove", args: ["p"] },
+  ],
+  [
+    { act: "accept", accountId: id, fromSeq: "3", toSeq: "5" },
+    { name: "accept", options: { account: id, seqs: "3-5" } },
+  ],
+  [
+    { act: "repair", accountId: id, writeOff: ["1", "2"] },
+    { name: "repair", options: { account: id, writeOff: ["1", "2"], yes: true } },
+  ],
+  [
+    { act: "pause", operationId: id },
+    { name: "operations pause", args: [id] },
+  ],
+  [
+    { act: "resume", operationId: id },
+    { name: "operations resume", args: [id] },
+  ],
+  [
+    { act: "abort", operationId: id },
+    { name: "operations abort", args: [id] },
+  ],
+];
+
+describe("every equivalent command", () => {
+  test.each(lines)("is read by the program as the act it stands for: %j", async (act, expected) => {
+    const called = await parse(commandFor(act, { reason, actor: "-somebody" }));
+    expect(called).toMatchObject({ ...expected, options: { reason, actor: "-somebody" } });
+    expect(called).toMatchObject(expected);
+  });
+});
+
+type Side = { account: AccountRef; name: string; deduction: string; letter: string; entry: string };
+
+describe("an equivalent command and its function", () => {
+  let stage: OperatorStage;
+  beforeAll(async () => {
+    stage = await openOperatorStage();
+  });
+  afterAll(() => stage.stop());
+
+  async function drain(): Promise<void> {
+    const worker = stage.worker();
+    await waitFor(
+      async () => {
+        const { shards } = await readStats(stage.billing);
+        return shards.every((one) => one.pending === 0 && (one.length === 0 || one.lastDeliveredId === one.lastId));
+      },
+      { timeoutMs: 30_000, what: "the streams drained" },
+    );
+    worker.signal("SIGTERM");
+    await worker.exited;
+  }
+
+  async function prepare(): Promise<[Side, Side]> {
+    const side = async (name: string) => {
+      const account = await stage.account();
+      const [deduction = ""] = await stage.charge(account, 1);
+      await stage.add(account, { deduction_id: `ded_${name}`, account_id: account.id, cost: "not a number" });
+      return { account, name, deduction };
+    };
+    const sides = [await side("one"), await side("two")];
+    await drain();
+    const whole: Side[] = [];
+    for (const { account, name, deduction } of sides) {
+      await stage.charge(account, 1);
+      const [entryId = ""] = await stage.ackUnwritten(account);
+      const letters = "SELECT id, stream_key FROM data.dead_letter WHERE deduction_id = $1";
+      const [letter] = await stage.rows<{ id: string; stream_key: string }>(letters, [`ded_${name}`]);
+      const entry = `${letter?.stream_key}/${entryId}`;
+      whole.push({ account, name, deduction, letter: letter?.id ?? "", entry });
+    }
+    return whole as [Side, Side];
+  }
+
+  /** The act's row, with what must differ between the two sides taken out. */
+  async function lastRow({ account, name, deduction, letter, entry }: Side): Promise<unknown> {
+    const sql = `SELECT role, action, reason, targets, counts, before, after, result, finished_at IS NOT NULL AS finished
+                   FROM data.operator_action ORDER BY started_at DESC LIMIT 1`;
+    const [row] = await stage.rows(sql);
+    const places = entry.split("/");
+    const names = [account.id, account.ownerId, deduction, entry, ...places];
+    let text = JSON.stringify(row);
+    names.forEach((one, i) => (text = text.replaceAll(one, `<${i}>`)));
+    return JSON.parse(
+      text
+        .replace(/vk_[0-9a-f]{24}/g, "<key>")
+        .replaceAll(`"${letter}"`, '"<letter>"')
+        .replaceAll(`"${name}`, '"<name>')
+        .replace(/"(audit_id|price_id|id|credits_version)":"\d+"/g, '"$1":"<n>"')
+        .replace(/"createdBy":"[^"]*"/g, '"createdBy":"<actor>"')
+        .replace(/"\d{4}-\d\d-\d\dT[^"]*"/g, '"<time>"'),
+    );
+  }
+
+  test("Rule 8: the function and the copied command leave rows that are equal but for id, actor and times", {
+    timeout: 180_000,
+  }, async () => {
+    const { billing, env } = stage;
+    const [one, two] = await prepare();
+    const act: Act = { actor: "console", role: "admin", reason };
+    const keys = { one: "", two: "" };
+    type Pair = { by: (side: Side) => Promise<unknown>; as: (side: Side) => CommandAct };
+    const limit = { period: "day" as const, limitNanos: NANOS_PER_UNIT };
+    const validFrom = new Date("2026-01-01T00:00:00Z");
+    const price = (side: Side) => ({
+      provider: side.name,
+      model: "m",
+      priceModel: "per_token" as const,
+      tokenPrice: "0.000001",
+      validFrom,
+    });
+    const provider = (side: Side) => ({ name: side.name, baseUrl: "https://x.test/v1", shape: "openai" as const });
+    const untilOver = async (operationId: string | null) =>
+      await runOperation(billing, operationId ?? "", new AbortController().signal);
+    const named = (side: Side) => ({ kind: "named" as const, ids: [side.entry] });
+    const pairs: Pair[] = [
+      {
+        by: (side) => freezeAccount(billing, side.account.id, act),
+        as: (side) => ({ act: "freeze", accountId: side.account.id }),
+      },
+      {
+        by: (side) => unfreezeAccount(billing, side.account.id, act),
+        as: (side) => ({ act: "unfreeze", accountId: side.account.id }),
+      },
+      {
+        by: (side) => setCreditLimit(billing, side.account.id, NANOS_PER_UNIT, act),
+        as: (side) => ({ act: "credit_limit", accountId: side.account.id, limit: "1" }),
+      },
+      {
+        by: (side) =>
+          giveCredit(
+            billing,
+            { accountId: side.account.id, amountNanos: -NANOS_PER_UNIT, category: "adjustment" },
+            act,
+          ),
+        as: (side) => ({ act: "credit", accountId: side.account.id, amount: "-1", category: "adjustment" }),
+      },
+      {
+        by: (side) => refund(billing, side.deduction, act, 1n),
+        as: (side) => ({ act: "refund", deductionId: side.deduction, amount: "0.000000001" }),
+      },
+      {
+        by: (side) => createKey(billing, { accountId: side.account.id, name: "a key", spendLimit: limit }, act),
+        as: (side) => ({
+          act: "create_key",
+          accountId: side.account.id,
+          name: "a key",
+          spendLimit: { limit: "1", period: "day" },
+        }),
+      },
+      {
+        by: () => updateKey(billing, keys.one, { name: null, allowedModels: ["m*"] }, act),
+        as: () => ({ act: "update_key", virtualKey: keys.two, name: null, allowedModels: ["m*"] }),
+      },
+      { by: (side) => setPrice(billing, price(side), act), as: (side) => ({ act: "set_price", price: price(side) }) },
+      {
+        by: (side) => setProvider(billing, provider(side), act),
+        as: (side) => ({ act: "set_provider", provider: provider(side) }),
+      },
+      {
+        by: (side) => discardLetters(billing, [side.letter], act),
+        as: (side) => ({ act: "discard", ids: [side.letter] }),
+      },
+      {
+        by: (side) => restoreLetters(billing, [side.letter], act),
+        as: (side) => ({ act: "restore", ids: [side.letter] }),
+      },
+      {
+        by: async (side) => untilOver((await startReplay(billing, named(side), act)).operationId),
+        as: (side) => ({ act: "replay", selection: named(side) }),
+      },
+      {
+        by: async () =>
+          untilOver(await startCleanup(billing, { maxAgeMs: 0, cutOffMs: 1, maxPerShard: 1_000, shards: [1, 2] }, act)),
+        as: () => ({ act: "cleanup", cutOff: new Date(1), maxPerShard: 1_000, shards: [1, 2] }),
+      },
+    ];
+    const keysMade = async () => {
+      const made = await stage.rows<{ key: string }>(
+        "SELECT virtual_key AS key FROM data.virtual_key ORDER BY created_at",
+      );
+      return made.map(({ key }) => key);
+    };
+    for (const { by, as } of pairs) {
+      await by(one);
+      keys.one = (await keysMade())[0] ?? "";
+      const expected = await lastRow(one);
+      const command = commandFor(as(two), { reason });
+      await shell(command, env);
+      keys.two = (await keysMade())[1] ?? "";
+      expect(await lastRow(two), command).toEqual(expected);
+      expect(expected).toMatchObject({ finished: true, reason });
+    }
+    expect(await stage.rows("SELECT 1 FROM data.operator_action")).toHaveLength(2 * pairs.length);
+  });
+});
