@@ -31,20 +31,30 @@ export function Filters<Key extends string>(props: { specs: readonly FilterSpec<
   const t = useTranslations("lists");
   if (specs.length === 0) return null;
   const rare = specs.filter((spec) => spec.rare === true);
+  // A narrow screen has room for one beside the rows.
+  const [first, common] = [specs.slice(0, 1), specs.slice(1).filter((spec) => spec.rare !== true)];
   const set = specs.filter(({ key }) => address.filters[key] !== undefined);
   return (
     <search aria-label={t("filters")} className="grid min-w-0 gap-2">
       <div className="flex flex-wrap items-end gap-2">
-        <Several specs={specs.filter((spec) => spec.rare !== true)} address={address} />
-        {rare.length > 0 && (
-          <Popover
-            title={t("more")}
-            trigger={<Button icon={<SlidersHorizontal aria-hidden className="size-4" />}>{t("more")}</Button>}
-          >
-            <div className="grid gap-3">
-              <Several specs={rare} address={address} />
-            </div>
-          </Popover>
+        <Several specs={first} address={address} />
+        <div className="contents max-md:hidden">
+          <Several specs={common} address={address} />
+        </div>
+        {common.length + rare.length > 0 && (
+          <div className={rare.length === 0 ? "md:hidden" : undefined}>
+            <Popover
+              title={t("more")}
+              trigger={<Button icon={<SlidersHorizontal aria-hidden className="size-4" />}>{t("more")}</Button>}
+            >
+              <div className="grid gap-3">
+                <div className="grid gap-3 md:hidden">
+                  <Several specs={common} address={address} />
+                </div>
+                <Several specs={rare} address={address} />
+              </div>
+            </Popover>
+          </div>
         )}
       </div>
       {set.length > 0 && (
