@@ -51,6 +51,11 @@ export function commands(finish: (exitCode: number) => void): Command {
     .option("--upstream <url>", "address of the provider that the demo providers stand for")
     .action(async (options) => (await import("./cli/seed.ts")).seedCommand(options));
 
+  asked(
+    "demo",
+    "make data that show every page of the console at work: past charges, dead letters, operations, alerts; run again it adds nothing",
+  ).action(async (options) => (await import("./cli/demo.ts")).demoCommand(options));
+
   command("gateway", "serve traffic and draw its cost down (GATEWAY_PORT)")
     .addOption(portOption())
     .action(async (options) => finish(await (await import("./gateway/process.ts")).gatewayCommand(options)));

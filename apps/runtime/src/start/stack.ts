@@ -8,11 +8,12 @@ import type { Seeded } from "../cli/seed.ts";
 import type { Config } from "../config.ts";
 import { buildOfPages } from "../console/build.ts";
 import { Problem } from "../problem.ts";
+import { openStores as openOwnStores } from "../stores.ts";
 import type { Cleanup } from "./cleanup.ts";
 import { type Household, type RunningProcess, runCommand, startProcess, waitUntilReady } from "./process.ts";
 import type { Progress } from "./progress.ts";
 import { openStores, type Stores } from "./stores.ts";
-import { sendOne, sendTraffic } from "./traffic.ts";
+import { dieNowAndThen, sendOne, sendTraffic } from "./traffic.ts";
 
 export type Start = { dir: string; root: string; config: Config; cleanup: Cleanup; progress: Progress };
 
@@ -28,6 +29,13 @@ type Addresses = { consoleUrl: string; gatewayUrl: string; upstreamUrl: string; 
 
 /** How long a start waits for another one in the same folder, which may be about to end. */
 const waitForOtherMs = 15_000;
+const demoStores = {
+  applicationName: "drawdown demo",
+  maxConnections: 2,
+  openTimeoutMs: 5_000,
+  // Its traffic waits for a store that is away; the processes say so in their logs.
+  onConnectionError: () => {},
+};
 
 /**
  * Starts it all and resolves when everything answers. Throws a Problem when something cannot be started; what had
@@ -46,11 +54,13 @@ export async function startStack(start: Start): Promise<Stack> {
   const drawdown = commandLine(root, stores, addresses);
   await progress.during("migrating the database", runCommand(household, drawdown("migration", "migrate")));
   const seeding = runCommand(household, drawdown("seeding", "seed", "--json", "--upstream", addresses.upstreamUrl));
-  const seeded = JSON.parse(await progress.during("making demo data and importing prices", seeding)) as Seeded;
+  const seeded = JSON.parse(await progress.during("making demo customers and importing prices", seeding)) as Seeded;
 
   const processes = await startProcesses(household, drawdown, { addresses, progress });
   await writeStack(start, { stores, addresses, processes });
-  await startDemo(addresses.gatewayUrl, seeded, start);
+  const showing = runCommand(household, drawdown("demo data", "demo", "--json"));
+  await progress.during("making demo data that show every page", showing);
+  await startDemo(addresses.gatewayUrl, seeded, stores, start);
   return { ...addresses, seeded, broken: Promise.race(Object.values(processes).map((process) => process.ended)) };
 }
 
@@ -163,16 +173,24 @@ async function writeStack(
 }
 
 // The first key is the one that is printed: traffic leaves it alone, so that its owner sees only his own requests.
-async function startDemo(gatewayUrl: string, seeded: Seeded, { cleanup, progress }: Start): Promise<void> {
+async function startDemo(
+  gatewayUrl: string,
+  seeded: Seeded,
+  { databaseUrl, redisUrl }: Stores,
+  { config, cleanup, progress }: Start,
+): Promise<void> {
   const [shown, ...others] = seeded.keys.map((key) => key.api_key);
   if (shown === undefined) throw new Problem("The demo data has no key.");
   const traffic = { gatewayUrl, apiKeys: others.length > 0 ? others : [shown] };
   await progress.during("sending the first request", proveThatItServes({ ...traffic, shown }));
+  const redis = redisUrl === "" ? config.redis : { redisUrl };
+  const opened = await openOwnStores({ ...config, databaseUrl, redis }, demoStores);
   const stopping = new AbortController();
-  const sending = sendTraffic(traffic, stopping.signal);
+  const sending = Promise.all([sendTraffic(traffic, stopping.signal), dieNowAndThen(opened.billing, stopping.signal)]);
   await cleanup.add("the demo traffic", async () => {
     stopping.abort();
     await sending;
+    await opened.close();
   });
 }
 

@@ -1,9 +1,13 @@
 // Light demo traffic over HTTP, as customers would send it, so that there is something to look at.
 
 import { setTimeout as pause } from "node:timers/promises";
+import type { Billing } from "@drawdown/billing";
+import { dieWith } from "../demo/troubles.ts";
 
 const pauseMs = 400;
 const longestPauseMs = 15_000;
+/** A live worker takes such an entry over after eight to ten seconds. */
+const deathsApartMs = 12_000;
 
 type Traffic = { gatewayUrl: string; apiKeys: readonly string[] };
 
@@ -22,6 +26,15 @@ export async function sendTraffic(traffic: Traffic, signal: AbortSignal): Promis
     const succeeded = await sendOne(traffic, number).catch(() => false);
     waitMs = succeeded ? pauseMs : Math.min(waitMs * 2, longestPauseMs);
     await pause(waitMs, undefined, { signal }).catch(() => {});
+  }
+}
+
+/** Lets a worker die with an entry now and then, so that one is to be seen that waits for another worker. Ends with the signal. */
+export async function dieNowAndThen(billing: Billing, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    // A store that is away has troubles enough.
+    await dieWith(billing, `ded_${Date.now()}_died`).catch(() => {});
+    await pause(deathsApartMs, undefined, { signal }).catch(() => {});
   }
 }
 
