@@ -36,7 +36,7 @@ else await look(positionals);
 process.exit();
 
 async function keep(): Promise<void> {
-  const stage = await openDemo();
+  const stage = await openStage({ demo: true });
   const { consoleUrl, gatewayUrl, operators, keys, env } = stage;
   await writeFile(keptFile, JSON.stringify({ consoleUrl, gatewayUrl, operators, keys, env } satisfies Kept));
   for (const { email, password, role } of operators) say(`${role}: ${email} / ${password}`);
@@ -48,15 +48,9 @@ async function keep(): Promise<void> {
   await stage.close();
 }
 
-async function openDemo(): Promise<Stage> {
-  const stage = await openStage();
-  for (let index = 0; index < stage.keys.length; index++) await stage.charge(stage.key(index));
-  return stage;
-}
-
 async function look(paths: string[]): Promise<void> {
   const kept = await findKept();
-  const own = kept === undefined ? await openDemo() : undefined;
+  const own = kept === undefined ? await openStage({ demo: true }) : undefined;
   try {
     for (const path of paths.length === 0 ? ["/"] : paths) await takePicture(kept ?? own, path);
   } finally {

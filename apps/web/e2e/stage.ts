@@ -19,12 +19,17 @@ type Fixtures = {
   expectedErrors: RegExp[];
 };
 
-export const test = base.extend<Fixtures, { openedStage: Stage }>({
+type WorkerFixtures = {
+  /** Whether the stage has the demo's data: `test.use({ demo: true })` at the top of a file (tests with and without get workers apart). */
+  demo: boolean;
+  openedStage: Stage;
+};
+
+export const test = base.extend<Fixtures, WorkerFixtures>({
+  demo: [false, { option: true, scope: "worker" }],
   openedStage: [
-    // Playwright reads the names of what a fixture needs from the first argument.
-    // oxlint-disable-next-line no-empty-pattern
-    async ({}, use) => {
-      const stage = await openStage();
+    async ({ demo }, use) => {
+      const stage = await openStage({ demo });
       await use(stage);
       await stage.close();
     },

@@ -53,8 +53,7 @@ const broken = [
 
 /** Dead letters: five whose cause is cured and that an act has replayed, and three that stay, of different classes. */
 export async function failToSettle(billing: Billing, act: Act): Promise<void> {
-  await appendMissingLetters(billing, cures);
-  await appendMissingLetters(billing, broken);
+  await appendMissingLetters(billing, [...cures, ...broken]);
   await makeCustomer(billing, late, act);
   const cured = { ...act, id: operations.cured, reason: "demo: the account is there now" };
   await replay(billing, lateIds, cured);

@@ -50,8 +50,11 @@ export type Stage = Seeded & {
   close: () => Promise<void>;
 };
 
-/** Ready when it returns. Needs the built pages (`drawdown console --no-build` serves them). */
-export async function openStage(): Promise<Stage> {
+/**
+ * Ready when it returns: with the seed's customers alone, or with all that `drawdown demo` makes. Needs the built pages (`drawdown console
+ * --no-build` serves them).
+ */
+export async function openStage({ demo }: { demo: boolean }): Promise<Stage> {
   const [{ dir: postgresDir, seeded }, redisDir] = await Promise.all([copyTemplate(), testFolder("redis")]);
   const [postgres, redis] = await Promise.all([
     storePart((port) => openPostgres(postgresDir, port)),
@@ -61,6 +64,7 @@ export async function openStage(): Promise<Stage> {
   const { env, urls, processes } = await chooseProcesses(postgres.url, redis.url);
   await db.$client.query("UPDATE data.provider SET base_url = $1", [urls.upstream]);
   await Promise.all(Object.values(processes).map((part) => part.start()));
+  if (demo) await runDrawdown(["demo"], env);
   let opened: Promise<Billing> | undefined;
   const { postgres: _, ...rest } = { postgres, ...processes };
   return {
