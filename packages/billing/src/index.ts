@@ -109,6 +109,7 @@ export {
   recordAct,
 } from "./operations.ts";
 export {
+  admitOperator,
   type CreateOperatorOutcome,
   changeOwnPassword,
   createOperator,

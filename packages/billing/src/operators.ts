@@ -300,6 +300,26 @@ export async function ensureOperator(
   });
 }
 
+/**
+ * An operator whom single sign-on knows gets this role, being made when there is none; without a role he is left as he is. The last
+ * active admin stays one. His e-mail is the identity provider's word.
+ */
+export async function admitOperator(
+  books: Books,
+  { email: typed, name, role, ifNew }: { email: string; name: string; role: OperatorRole; ifNew: boolean },
+  act: Act,
+): Promise<void> {
+  const email = operatorEmail(typed);
+  const made = await inTransaction(books.db, "BEGIN", async (query) => {
+    const id = await insertOperator(query, { email, name: operatorName(name.trim() || nameOf(email)), role });
+    if (id === undefined) return false;
+    const after = onRecord(await readOperator(query, id));
+    await recordAct(query, act, { action: "create_operator", targets: [email], after, result: { email } });
+    return true;
+  });
+  if (!made && !ifNew) await setOperatorRole(books, email, role, act);
+}
+
 /** Throws `invalid_request` for a password that is too short or too long. */
 async function hashed(password: string, least = MIN_PASSWORD_LENGTH): Promise<string> {
   if (password.length < least || password.length > MAX_PASSWORD_LENGTH)

@@ -10,6 +10,7 @@ import { readConfig } from "@/server/config.ts";
 import { books } from "@/server/domain.ts";
 import { ownOrigin } from "@/server/same-site.ts";
 import { COOKIE_PREFIX } from "@/server/session.ts";
+import { PROVIDER, refusalOf, singleSignOnPlugin } from "@/server/single-sign-on.ts";
 import { db } from "@/server/stores.ts";
 
 /** Names are up to who asks: only so many are kept. */
@@ -20,22 +21,27 @@ type Auth = ReturnType<typeof createAuth>;
 
 const held = globalThis as typeof globalThis & { drawdownAuth?: Map<string, Auth> };
 
-/** Throws when the books, which keep the secret, are away. */
-export async function authFor(headers: Headers): Promise<Auth> {
+/**
+ * `singleSignOn`: with the identity provider, which is asked when it is made; a password needs none. Throws when the books, which keep
+ * the secret, are away.
+ */
+export async function authFor(headers: Headers, { singleSignOn = false } = {}): Promise<Auth> {
   const origin = ownOrigin(headers);
+  const name = `${origin} ${singleSignOn}`;
   const kept = (held.drawdownAuth ??= new Map());
-  const found = kept.get(origin);
+  const found = kept.get(name);
   if (found !== undefined) return found;
   const secret = await books.keepSecret(db(), SECRET, randomBytes(32).toString("base64url"));
   const [oldest] = kept.keys();
   if (kept.size >= MAX_ORIGINS && oldest !== undefined) kept.delete(oldest);
-  const made = createAuth(origin, secret);
-  kept.set(origin, made);
+  const made = createAuth(origin, secret, singleSignOn);
+  kept.set(name, made);
   return made;
 }
 
-function createAuth(origin: string, secret: string) {
+function createAuth(origin: string, secret: string, withSingleSignOn: boolean) {
   const { schema } = books;
+  const { sessionHours, singleSignOn } = readConfig();
   return betterAuth({
     appName: "Drawdown",
     baseURL: origin,
@@ -52,15 +58,22 @@ function createAuth(origin: string, secret: string) {
       },
     }),
     user: {
+      validateUserInfo: ({ source }) => refusalOf(source.oauth?.profile ?? {}),
       additionalFields: {
         role: { type: "string", required: true, input: false },
         disabledAt: { type: "date", required: false, input: false },
       },
     },
-    account: { encryptOAuthTokens: true },
+    account: {
+      encryptOAuthTokens: true,
+      // Who deploys has chosen the provider: its word on an e-mail is enough to be the operator of that e-mail.
+      accountLinking: { trustedProviders: [PROVIDER], requireLocalEmailVerified: false },
+    },
+    plugins: withSingleSignOn && singleSignOn !== undefined ? [singleSignOnPlugin(singleSignOn)] : [],
+    onAPIError: { errorURL: "/sign-in" },
     emailAndPassword: { enabled: true, disableSignUp: true, minPasswordLength: 12, maxPasswordLength: 128 },
     // From the sign-in on, however much is done: the cookie ends with it.
-    session: { expiresIn: readConfig().sessionHours * 3_600, disableSessionRefresh: true },
+    session: { expiresIn: sessionHours * 3_600, disableSessionRefresh: true },
     rateLimit: { enabled: false },
     advanced: { cookiePrefix: COOKIE_PREFIX, database: { generateId: "uuid" } },
     hooks: { before: refuseTooMany, after: forgiveSuccess },
@@ -71,7 +84,7 @@ function createAuth(origin: string, secret: string) {
 async function refuseDisabled({ userId }: { userId: string }, context: GenericEndpointContext | null): Promise<void> {
   const operator = await context?.context.internalAdapter.findUserById(userId);
   if (!operator || !("disabledAt" in operator) || operator.disabledAt !== null)
-    throw new APIError("FORBIDDEN", { message: "This operator is disabled." });
+    throw new APIError("FORBIDDEN", { code: "disabled", message: "This operator is disabled." });
 }
 
 const refuseTooMany = createAuthMiddleware(async (context) => {

@@ -1,8 +1,20 @@
 // What the console reads from its environment; nothing else here looks there. Read at the first request, not at the build, which has no
-// stores. Sign-in has settings of its own (auth.ts asks for them here).
+// stores.
+import type { OperatorRole } from "@drawdown/db";
 import { z } from "zod";
 
 const filled = z.string().min(1);
+
+/** `billing-admins=admin,support=support` */
+const claimedRoles = z.string().transform((text, context): Map<string, OperatorRole> => {
+  const roles = new Map<string, OperatorRole>();
+  for (const pair of text.split(",")) {
+    const [, value, role] = /^\s*(\S.*?)\s*=\s*(viewer|support|admin)\s*$/.exec(pair) ?? [];
+    if (value === undefined) context.addIssue("must be like billing-admins=admin,support=support");
+    else roles.set(value, role as OperatorRole);
+  }
+  return roles;
+});
 
 const settings = z
   .object({
@@ -15,6 +27,18 @@ const settings = z
       .url({ protocol: /^https?$/ })
       .transform((text) => new URL(text).origin)
       .optional(),
+    OIDC_ISSUER: z.url({ protocol: /^https?$/ }).optional(),
+    OIDC_CLIENT_ID: filled.optional(),
+    OIDC_CLIENT_SECRET: filled.optional(),
+    OIDC_NAME: filled.max(64).default("single sign-on"),
+    OIDC_SCOPES: filled.default("openid email profile").transform((text) => text.split(/[\s,]+/)),
+    OIDC_ROLE_CLAIM: filled.default("groups"),
+    OIDC_ROLES: claimedRoles.optional(),
+    OIDC_OTHERS: z.enum(["refuse", "viewer"]).default("refuse"),
+  })
+  .refine((given) => (given.OIDC_ISSUER === undefined) === (given.OIDC_CLIENT_ID === undefined), {
+    message: "and OIDC_CLIENT_ID belong together: set both or neither",
+    path: ["OIDC_ISSUER"],
   })
   .refine((given) => (given.REDIS_URL === undefined) !== (given.REDIS_CLUSTER_NODES === undefined), {
     message: "set REDIS_URL or REDIS_CLUSTER_NODES, one of them",
@@ -29,6 +53,22 @@ export type Config = Readonly<{
   sessionHours: number;
   /** The origin by which browsers reach the console; undefined: as each request says. */
   consoleUrl: string | undefined;
+  /** Undefined: operators sign in with passwords alone. */
+  singleSignOn: SingleSignOn | undefined;
+}>;
+
+export type SingleSignOn = Readonly<{
+  issuer: string;
+  clientId: string;
+  clientSecret: string | undefined;
+  /** On the button. */
+  name: string;
+  scopes: string[];
+  /** The claim whose values `roles` gives roles to; undefined: an admin gives them. */
+  roleClaim: string;
+  roles: ReadonlyMap<string, OperatorRole> | undefined;
+  /** Who has none of the roles. */
+  others: "refuse" | "viewer";
 }>;
 
 let config: Config | undefined;
@@ -55,5 +95,27 @@ function parse(environment: Record<string, string | undefined>): Config {
     CONSOLE_URL: consoleUrl,
   } = parsed.data;
   const redis = nodes === undefined ? { redisUrl: redisUrl ?? "" } : { clusterNodes: nodes };
-  return Object.freeze({ databaseUrl, redis, numShards, sessionHours, consoleUrl });
+  return Object.freeze({
+    databaseUrl,
+    redis,
+    numShards,
+    sessionHours,
+    consoleUrl,
+    singleSignOn: singleSignOn(parsed.data),
+  });
+}
+
+function singleSignOn(given: z.infer<typeof settings>): SingleSignOn | undefined {
+  const { OIDC_ISSUER: issuer, OIDC_CLIENT_ID: clientId } = given;
+  if (issuer === undefined || clientId === undefined) return undefined;
+  return Object.freeze({
+    issuer,
+    clientId,
+    clientSecret: given.OIDC_CLIENT_SECRET,
+    name: given.OIDC_NAME,
+    scopes: given.OIDC_SCOPES,
+    roleClaim: given.OIDC_ROLE_CLAIM,
+    roles: given.OIDC_ROLES,
+    others: given.OIDC_OTHERS,
+  });
 }

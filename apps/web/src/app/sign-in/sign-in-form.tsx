@@ -1,58 +1,67 @@
 "use client";
 
+// Plain labels and inputs: they belong together before the page's code has loaded, and without it.
 import { useActionState } from "react";
+import { useTranslations } from "use-intl";
 import { type SignInState, signIn } from "@/app/sign-in/act.ts";
+import { Button, buttonClass } from "@/ui/button.tsx";
 
 const nothingYet: SignInState = { email: "", problem: "none", waitSeconds: 0 };
 
-export function SignInForm({ next, notice }: { next: string; notice: string }) {
-  const [state, act, pending] = useActionState(signIn, nothingYet);
-  const said = state.problem === "none" ? notice : describe(state);
+type SignInFormProps = {
+  /** Where to go then. */
+  next: string;
+  /** Why one is here, until a sign-in says something else. */
+  notice: string;
+  /** Its name, where there is one. */
+  singleSignOn: string | undefined;
+};
+
+export function SignInForm({ next, notice, singleSignOn }: SignInFormProps) {
+  const t = useTranslations("signIn");
+  const [{ email, problem, waitSeconds }, act, pending] = useActionState(signIn, nothingYet);
+  const said = problem === "none" ? notice : t(`problems.${problem}`, { seconds: waitSeconds });
   return (
-    <form action={act} className="flex flex-col gap-4">
-      <p role="alert" id="sign-in-said" className="empty:hidden">
-        {said}
-      </p>
+    <form action={act} className="grid gap-4">
+      {said !== "" && (
+        <p role="alert" className="rounded-md border border-line-mid bg-sunken px-3 py-2 text-sm">
+          {said}
+        </p>
+      )}
       <input type="hidden" name="next" value={next} />
-      <label className="flex flex-col gap-1">
-        Email
+      <label className="grid gap-1 text-sm font-medium">
+        {t("email")}
         <input
           name="email"
           type="email"
           autoComplete="username"
           required
-          defaultValue={state.email}
-          className="rounded border px-3 py-2"
+          defaultValue={email}
+          className="control w-full font-normal"
         />
       </label>
-      <label className="flex flex-col gap-1">
-        Password
+      <label className="grid gap-1 text-sm font-medium">
+        {t("password")}
         <input
           name="password"
           type="password"
           autoComplete="current-password"
           required
-          className="rounded border px-3 py-2"
+          maxLength={128}
+          className="control w-full font-normal"
         />
       </label>
-      <button type="submit" disabled={pending} className="rounded border px-3 py-2 font-medium">
-        Sign in
-      </button>
+      <Button type="submit" look="primary" busy={pending}>
+        {t("button")}
+      </Button>
+      {singleSignOn !== undefined && (
+        <>
+          <p className="text-center text-sm text-quiet">{t("or")}</p>
+          <a href={`/api/auth/oidc?next=${encodeURIComponent(next)}`} className={buttonClass({})}>
+            {t("with", { name: singleSignOn })}
+          </a>
+        </>
+      )}
     </form>
   );
-}
-
-function describe({ problem, waitSeconds }: SignInState): string {
-  switch (problem) {
-    case "none":
-      return "";
-    case "wrong":
-      return "The e-mail or the password is wrong.";
-    case "disabled":
-      return "This operator is disabled. An admin can enable it again.";
-    case "limited":
-      return `Too many attempts. Try again in ${waitSeconds} seconds.`;
-    case "unavailable":
-      return "Postgres cannot be reached, so nobody can sign in now. Try again in a moment.";
-  }
 }

@@ -2,17 +2,19 @@
 // acts on record.
 import { authFor } from "@/server/auth.ts";
 import { isForeign } from "@/server/same-site.ts";
+import { PROVIDER } from "@/server/single-sign-on.ts";
 
 export const dynamic = "force-dynamic";
 
-const OPEN = { GET: ["/get-session"], POST: ["/sign-in/email", "/sign-out"] } as const;
+const CALLBACK = `/callback/${PROVIDER}`;
+const OPEN = { GET: [CALLBACK], POST: ["/sign-in/email", "/sign-out"] } as const;
 
 async function answer(request: Request, open: readonly string[]): Promise<Response> {
   const path = new URL(request.url).pathname.slice("/api/auth".length);
   if (!open.includes(path)) return new Response("Not found.", { status: 404 });
   if (request.method !== "GET" && isForeign(request))
     return new Response("Cross-site requests are refused.", { status: 403 });
-  const auth = await authFor(request.headers);
+  const auth = await authFor(request.headers, { singleSignOn: path === CALLBACK });
   return await auth.handler(request);
 }
 
