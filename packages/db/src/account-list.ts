@@ -13,6 +13,7 @@ import {
   type Page,
   type PageRequest,
   pinMoment,
+  prefixRange,
   readPage,
   type Sql,
 } from "./pages.ts";
@@ -87,8 +88,6 @@ const createdKeys: readonly Key[] = [
   { column: "x.created_at", type: "timestamptz" },
   { column: "x.id", type: "uuid" },
 ];
-/** Accounts are narrow, and what is looked for among them (the overdue ones) is few. */
-const ACCOUNTS_SCAN_MAX = 50_000;
 
 function byCreation(filters: AccountFilters, ids: readonly string[] | undefined, bound: Bound): Listing {
   const { status, type, ...rest } = filters;
@@ -103,7 +102,6 @@ function byCreation(filters: AccountFilters, ids: readonly string[] | undefined,
     keys: createdKeys,
     columns: columnsOf("x"),
     joins: ownerOf("x"),
-    scanMax: ACCOUNTS_SCAN_MAX,
   };
 }
 
@@ -116,9 +114,6 @@ const nameKeys: readonly Key[] = [
 const userName = `left(lower(coalesce(name, email, '')), 200) COLLATE "C"`;
 const userEmail = `left(lower(email), 200) COLLATE "C"`;
 const tenantName = `left(lower(name), 200) COLLATE "C"`;
-/** Sorts after every text with this beginning. */
-const LAST_CHARACTER = "\u{10FFFF}";
-
 /** Owners by name; in a search also by e-mail, each under what was found of him, once. */
 function byName(filters: AccountFilters, search: string | undefined, bound: Bound): Listing {
   const conditions = [...conditionsOf(filters, "a"), (bind: Bind) => bound("a", bind)];
@@ -142,8 +137,8 @@ function byName(filters: AccountFilters, search: string | undefined, bound: Boun
 }
 
 function ownersOf(search: string | undefined, bind: Bind): string {
-  const range = search === undefined ? undefined : [bind(search), bind(search + LAST_CHARACTER)];
-  const starts = (key: string) => (range ? `${key} >= ${range[0]}::text AND ${key} < ${range[1]}::text` : "true");
+  const range = search === undefined ? undefined : prefixRange(search, bind);
+  const starts = (key: string) => (range ? range(key) : "true");
   const users = `SELECT ${userName} AS name_key, id AS owner, 'user'::text AS type FROM data.user_profile WHERE ${starts(userName)}`;
   const tenants = `SELECT ${tenantName}, id, 'tenant'::text FROM data.tenant WHERE ${starts(tenantName)}`;
   const byEmail = `SELECT ${userEmail}, id, 'user'::text FROM data.user_profile WHERE ${starts(userEmail)} AND NOT (${starts(userName)})`;
@@ -154,9 +149,7 @@ async function listingOf(db: Db, filters: AccountFilters, bound: Bound): Promise
   const search = filters.search?.trim();
   if (search) {
     const exact = await findExactly(db, search);
-    return exact.length > 0
-      ? byCreation(filters, exact, bound)
-      : byName(filters, search.toLowerCase().slice(0, 200), bound);
+    return exact.length > 0 ? byCreation(filters, exact, bound) : byName(filters, search, bound);
   }
   return filters.sort === "name" ? byName(filters, undefined, bound) : byCreation(filters, undefined, bound);
 }

@@ -242,7 +242,7 @@ export function seqAtSql(account: string, atMs: string): string {
                                  ORDER BY account_seq DESC LIMIT 1), 0)
     UNION ALL
     SELECT CASE WHEN later THEN lo ELSE l.account_seq END, CASE WHEN later THEN middle - 1 ELSE hi END
-      FROM search CROSS JOIN LATERAL (SELECT hi - (hi - lo) / 2 AS middle) m
+      FROM search CROSS JOIN LATERAL (SELECT hi - (hi - lo) / 2 AS middle) half
       LEFT JOIN LATERAL (SELECT account_seq, ${movedMs("a")} AS ms FROM ${table} a
                           WHERE account_id = ${account} AND account_seq >= middle ORDER BY account_seq LIMIT 1) l ON true
       CROSS JOIN LATERAL (SELECT l.account_seq IS NULL OR l.account_seq > hi OR l.ms > ${atMs} AS later) j

@@ -1,6 +1,6 @@
 // The keys page, of all accounts or of one. A search reads keys by the beginning of their id or name.
 import { isUuid } from "./accounts.ts";
-import { type Bind, given, type Key, listOf, type Sql } from "./pages.ts";
+import { type Bind, given, type Key, LAST_CHARACTER, listOf, prefixRange, type Sql } from "./pages.ts";
 
 export type KeyFilters = {
   /** The beginning of a key's id, or of its name, whatever its case. A search sorts by what was found. */
@@ -50,13 +50,10 @@ const found: readonly Key[] = [
   { column: "x.virtual_key", type: "text" },
 ];
 const keyName = `left(lower(name), 200) COLLATE "C"`;
-const LAST_CHARACTER = "\u{10FFFF}";
 
 function matching(search: string, bind: Bind): string {
-  const starts = (column: string, text: string) =>
-    `${column} >= ${bind(text)}::text AND ${column} < ${bind(text + LAST_CHARACTER)}::text`;
-  const byKey = starts(`virtual_key COLLATE "C"`, search);
-  const byName = starts(keyName, search.toLowerCase().slice(0, 200));
+  const byKey = `virtual_key COLLATE "C" >= ${bind(search)}::text AND virtual_key COLLATE "C" < ${bind(search)}::text || ${LAST_CHARACTER}`;
+  const byName = prefixRange(search, bind)(keyName);
   return `(SELECT k.*, virtual_key COLLATE "C" AS found FROM data.virtual_key k WHERE ${byKey}
            UNION ALL SELECT k.*, ${keyName} FROM data.virtual_key k WHERE ${byName} AND NOT (${byKey})) x`;
 }

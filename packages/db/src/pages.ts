@@ -66,7 +66,7 @@ export type Listing = {
 const SCAN_MAX = 10_000;
 const LIMIT_MAX = 1_000;
 const COUNT_MAX = 10_000;
-const COUNT_SCAN_MAX = 50_000;
+const COUNT_SCAN_MAX = 20_000;
 
 type Side = ">" | ">=" | "<" | "<=";
 type Place = { side: Side; at: string[] };
@@ -205,15 +205,16 @@ async function endOfScan(db: Db, scan: Scan): Promise<string[] | undefined> {
   return rows[0]?.at;
 }
 
-/** How many rows a listing has: exact to 10,000, and while the search for them stays within 50,000 rows. */
+/** How many rows a listing has: exact to 10,000, and while the search for them stays within 20,000 rows. */
 export async function countRows(db: Db, listing: Listing): Promise<Count> {
-  const { from, where, residual } = listing;
+  const { from, where, residual, keys } = listing;
   const searched = residual.length > 0;
   const values: unknown[] = [];
   const bind = binder(values);
   const { rows } = await db.$client.query<{ found: string; scanned: string }>(
     `SELECT count(*) FILTER (WHERE hit) AS found, count(*) AS scanned FROM (
-       SELECT ${allOf(residual, bind)} AS hit FROM ${from(bind)} WHERE ${allOf(where, bind)} LIMIT ${searched ? COUNT_SCAN_MAX : COUNT_MAX + 1}) x`,
+       SELECT ${allOf(residual, bind)} AS hit FROM ${from(bind)} WHERE ${allOf(where, bind)}
+        ORDER BY ${keys.map(({ column }) => `${column} DESC`).join(", ")} LIMIT ${searched ? COUNT_SCAN_MAX : COUNT_MAX + 1}) x`,
     values,
   );
   const found = Number(rows[0]?.found ?? 0);
@@ -231,7 +232,7 @@ export function listOf<Filters, Row extends object>(pinned: Pinned, listing: (fi
     const bound: Sql = (bind) => `${pinned.column} ${operator} ${bind(pin)}::${pinned.type}`;
     if (operator === "<=") return { ...whole, where: [...whole.where, bound] };
     // What is newer is few, whatever else is asked of it.
-    return { ...whole, where: [bound], residual: [...whole.where, ...whole.residual] };
+    return { ...whole, where: [bound], residual: [...whole.where, ...whole.residual], keys: [pinned] };
   };
   return {
     page: async (db: Db, filters: Filters, request: PageRequest): Promise<Page<Row>> => {
@@ -243,6 +244,15 @@ export function listOf<Filters, Row extends object>(pinned: Pinned, listing: (fi
     newer: async (db: Db, filters: Filters, pin: string): Promise<Count> =>
       await countRows(db, bounded(filters, checkPin(pin, pinned.type), ">")),
   };
+}
+
+/** Sorts after every text with the same beginning. */
+export const LAST_CHARACTER = "chr(1114111)";
+
+/** Whether a name, kept as the first 200 characters in the database's lower case, begins with the text; one range of its index. */
+export function prefixRange(text: string, bind: Bind): (column: string) => string {
+  const start = `left(lower(${bind(text)}::text), 200)`;
+  return (column) => `${column} >= ${start} AND ${column} < ${start} || ${LAST_CHARACTER}`;
 }
 
 /** A condition that only some filters ask for. */
