@@ -37,7 +37,6 @@ async function step(title, command, timeoutMs) {
 
 async function testBrowser() {
   const title = "browser tests";
-  if (!(await step("building the console", [tool("turbo"), "run", "build", "--filter=@drawdown/web"], 300_000))) return;
   try {
     const chromium = await ensureChromium();
     count(title, await runBrowserTests({ title, chromium, timeoutMs: 900_000 }));
@@ -66,12 +65,14 @@ async function testAll() {
   await ensurePackages();
   for (const title of await runChecks()) countFailure(title);
   count("unit tests", await runVitest({ title: "unit tests", projects: ["unit"], timeoutMs: 300_000 }));
+  // Once, and first: live tests start the console too, and two builds at a time would be in each other's way.
+  const built = await step("building the console", [tool("turbo"), "run", "build", "--filter=@drawdown/web"], 300_000);
   if (await step("looking for Redis", [tool("node"), "scripts/redis.ts"], 600_000)) {
     const title = "live tests";
     count(title, await runVitest({ title, projects: ["live"], timeoutMs: 1_800_000 }));
     await simulate(seeds);
+    if (built) await testBrowser();
   }
-  await testBrowser();
 }
 
 process.once("exit", () => {

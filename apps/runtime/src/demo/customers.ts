@@ -26,8 +26,8 @@ export const busy = [
   customer(3, "Cobalt Clinics", "1200", "cobalt_notes", "cobalt_intake"),
 ];
 export const poor = customer(4, "Dune Drones (almost out)", "0.05", "dune");
-export const overdue = customer(5, "Ember Eats (owes)", "2", "ember");
-export const frozen = customer(6, "Fjord Films (frozen)", "40", "fjord");
+const overdue = customer(5, "Ember Eats (owes)", "2", "ember");
+const frozen = customer(6, "Fjord Films (frozen)", "40", "fjord");
 /** 18 digits: more than a float can hold. */
 export const rich = customer(7, "Granite Group", "987654321.123456789", "granite");
 export const hostile = customer(
