@@ -201,7 +201,9 @@ export {
   type UsageSource,
 } from "./stream.ts";
 export { alertUncaptured, listUncaptured, sweepHolds, type UncapturedHold } from "./sweep.ts";
-export { type Hop, type Trace, trace } from "./trace.ts";
+export { type Neighbour, type TouchingOperation, type Trace, trace } from "./trace.ts";
+export type { HoldFound } from "./trace-find.ts";
+export type { Hop, HopName, TraceState } from "./trace-hops.ts";
 export { readTrail, type TrailProblem, type TrailRow, type WaitingLink } from "./trail.ts";
 export { listUnaccounted } from "./unaccounted.ts";
 export { readUsage, type Usage } from "./usage.ts";

@@ -95,7 +95,7 @@ export class OpenEntries {
     );
     this.complete = rows.length <= atMost;
     if (!this.complete) return;
-    const own = rows.filter(([, fields]) => accountOf(fields) === accountId).map(([id]) => id.toString());
+    const own = rows.filter(([, fields]) => accountOfFields(fields) === accountId).map(([id]) => id.toString());
     if (own.length > 0) for (const entry of await readStandingsOf(this.#billing, shard, own)) keep(entries, entry);
     entries.position = rows.at(-1)?.[0].toString() ?? entries.position;
   }
@@ -115,7 +115,8 @@ export class OpenEntries {
   }
 }
 
-function accountOf(fields: readonly Buffer[]): string | undefined {
+/** The account that an entry names, as the books write it; undefined when it names none. */
+export function accountOfFields(fields: readonly Buffer[]): string | undefined {
   for (let i = 0; i + 1 < fields.length; i += 2)
     if (fields[i]?.toString() === "account_id") return fields[i + 1]?.toString().toLowerCase();
   return undefined;

@@ -1,143 +1,181 @@
-// One deduction's story from any id: charge → entry → delivery → rows → ack → trimmed. A hop that was not reached is named,
-// with what can be done about it.
-import { findRefusals, type RefusalRow } from "@drawdown/db";
+// One deduction's story from any id: hold → charge → entry → delivery → rows → ack → trimmed. A hop that was not reached is named, with
+// what can be done about it; beside it whose it is, what stands before and after it in the chain, and who had a hand in it.
+import type { RefusalRow } from "@drawdown/db";
 import type { Billing } from "./billing.ts";
 import { readConsumers } from "./claim.ts";
-import { GROUP, provenKey, shardOfStream, streamKey } from "./keys.ts";
-import { fromBooks } from "./postgres.ts";
+import { GROUP, shardOf, streamKey } from "./keys.ts";
 import { replyArray } from "./redis.ts";
 import { fieldOf } from "./stats.ts";
-import type { RawEntry } from "./stream.ts";
+import { isUuid } from "./stream.ts";
+import { type Found, find, type HoldFound, type Place, placeOf, textFields, textOf } from "./trace-find.ts";
+import { type Delivery, type Hop, hopsOf, stateOf, type TraceState } from "./trace-hops.ts";
 
-export type Hop = {
-  name: "Charge" | "Stream entry" | "Delivery" | "usage_log" | "Audit" | "Ack" | "Trimmed";
-  reached: boolean;
-  /** ISO 8601; null when the moment is not known or not reached. */
-  at: string | null;
-  detail: Record<string, unknown>;
-  /** For a hop that was not reached: why, and what can be done. */
-  advice?: string;
+/** A link of the account's chain beside this one. `deductionId` is null for a credit or repair: its audit row is the name. */
+export type Neighbour = { seq: string; deductionId: string | null; auditId: string; amount: string };
+
+export type TouchingOperation = {
+  id: string;
+  action: string;
+  actor: string;
+  reason: string;
+  startedAt: Date;
+  finished: boolean;
 };
 
 export type Trace = {
   id: string;
-  /** `unaccounted`: acked, and not in the books. `refused`: nothing was charged, and why is in `refusals`. */
-  state: "settled" | "half_settled" | "unread" | "pending" | "dead_lettered" | "unaccounted" | "refused" | "unknown";
+  /** `credit`: also a repair or another change of what Postgres owns. */
+  kind: "deduction" | "credit" | "hold" | "refusal" | "unknown";
+  state: TraceState;
   deductionId: string | null;
+  accountId: string | null;
+  ownerId: string | null;
+  accountType: "user" | "tenant" | null;
+  shard: number | null;
+  seq: string | null;
   hops: Hop[];
+  hold: HoldFound | null;
   /** The entry's fields as text, while it is in the stream. */
   entry: Record<string, string> | null;
   usageLog: Record<string, unknown> | null;
   audit: Record<string, unknown> | null;
+  /** With its history, also when it is replayed. */
   deadLetter: Record<string, unknown> | null;
   /** Why a request of this id was refused for want of money, the newest first; it may have been sent again and charged. */
   refusals: RefusalRow[];
+  previous: Neighbour | null;
+  next: Neighbour | null;
+  /** Acts of operators on it, the newest first. */
+  operations: TouchingOperation[];
+  /** Open alerts about its account or stream. */
+  alerts: { id: string; level: string; kind: string; message: string; openedAt: Date }[];
 };
 
-type Found = {
-  usage: Record<string, unknown> | undefined;
-  audit: Record<string, unknown> | undefined;
-  letter: Record<string, unknown> | undefined;
-  entry: RawEntry | undefined;
-};
-
-type Delivery = { consumer: string; idleMs: number; count: number; live: boolean };
-
-const PAGE = 1_000;
-const AROUND_MS = 60_000;
-
-/** Resolves a deduction, request, stream entry, usage_log row or dead letter. Throws what is unreachable. */
+/**
+ * Resolves a deduction, request, stream entry (with or without its stream), usage_log row, dead letter, hold, or credit (its audit row,
+ * reference or entry). `usage_log:7`, `letter:7` and `audit:7` say which row a number means. Throws what is unreachable.
+ */
 export async function trace(billing: Billing, id: string): Promise<Trace> {
   const found = await find(billing, id);
   const at = placeOf(found);
-  const delivery = at && found.entry ? await readDelivery(billing, at.shard, at.entryId) : undefined;
-  const unread = at && found.entry ? await isUnread(billing, at.shard, at.entryId) : false;
-  const refusals = await fromBooks(findRefusals(billing.db, id));
-  const state = stateOf(found, delivery, unread, refusals.length > 0);
+  const delivery = at && found.entry ? await readDelivery(billing, at) : undefined;
+  const unread = at && found.entry ? await isUnread(billing, at) : false;
+  const state = stateOf(found, delivery, unread);
   const fields = found.entry ? textFields(found.entry) : null;
-  const deductionId = found.usage?.deduction_id ?? found.letter?.deduction_id ?? fields?.deduction_id;
+  const { usage, audit, letter, hold, refusals } = found;
+  const deductionId = usage?.["deduction_id"] ?? letter?.["deduction_id"] ?? fields?.["deduction_id"] ?? hold?.holdId;
+  const account = await readAccount(billing, found, fields);
+  const seq =
+    textOf(usage?.["account_seq"] ?? audit?.["account_seq"]) ??
+    fields?.["account_seq"] ??
+    textOf(letter?.["account_seq"]);
+  const shard = account ? shardOf(account.id, billing.numShards) : (at?.shard ?? null);
   return {
     id,
+    kind: kindOf(found, fields),
     state,
     deductionId: typeof deductionId === "string" ? deductionId : null,
-    hops: state === "unknown" || state === "refused" ? [] : hopsOf(found, fields, delivery, state, at),
+    accountId: account?.id ?? null,
+    ownerId: account?.ownerId ?? null,
+    accountType: account?.type ?? null,
+    shard,
+    seq: seq ?? null,
+    hops: state === "unknown" || state === "refused" ? [] : hopsOf({ found, fields, delivery, state, at }),
+    hold: hold ?? null,
     entry: fields,
-    usageLog: found.usage ?? null,
-    audit: found.audit ?? null,
-    deadLetter: found.letter ?? null,
+    usageLog: usage ?? null,
+    audit: audit ?? null,
+    deadLetter: letter ?? null,
     refusals,
+    ...(await readNeighbours(billing, account?.id, seq)),
+    operations: await readOperations(billing, namesOf(found, at, deductionId)),
+    alerts: account || at ? await readAlerts(billing, account, shard) : [],
   };
 }
 
-async function find(billing: Billing, id: string): Promise<Found> {
-  const number = /^\d{1,18}$/.test(id) ? id : null;
-  const [usage] = await billing.query(
-    `SELECT * FROM data.usage_log WHERE id IN (SELECT id FROM data.usage_log WHERE deduction_id = $1
-        UNION SELECT id FROM data.usage_log WHERE request_id = $1 UNION SELECT id FROM data.usage_log WHERE stream_entry_id = $1
-        UNION SELECT id FROM data.usage_log WHERE id = $2::bigint) ORDER BY id DESC LIMIT 1`,
-    [id, number],
-  );
-  const [letter] = await billing.query(
-    `SELECT id, stream_key, stream_entry_id, fields, deduction_id, account_id, cost, account_seq, error_class, error_message, attempts,
-            state, created_at FROM data.dead_letter
-      WHERE deduction_id = $1 OR stream_entry_id = $1 OR id = $2::bigint OR fields->>'request_id' = $1 ORDER BY id DESC LIMIT 1`,
-    [id, usage ? null : number],
-  );
-  const [audit] = usage
-    ? await billing.query("SELECT * FROM data.account_balance_audit WHERE deduction_id = $1", [usage.deduction_id])
-    : [];
-  const known = { usage, audit, letter, entry: undefined };
-  const at = placeOf(known);
-  const entry = at ? await readEntry(billing, at.shard, at.entryId) : await searchStreams(billing, id);
-  return { ...known, entry };
+function kindOf({ usage, audit, letter, hold, refusals }: Found, fields: Record<string, string> | null): Trace["kind"] {
+  if (usage) return "deduction";
+  if (audit || fields?.["kind"] !== undefined) return "credit";
+  if (letter || fields) return "deduction";
+  if (hold) return "hold";
+  return refusals.length > 0 ? "refusal" : "unknown";
 }
 
-/** Where the entry stands or stood. */
-function placeOf({ usage, letter, entry }: Found): { shard: number; entryId: string } | undefined {
-  if (entry) return { shard: entry.shard, entryId: entry.entryId };
-  const row = usage?.stream_entry_id ? usage : letter;
-  const shard = shardOfStream(String(row?.stream_key));
-  return shard === undefined ? undefined : { shard, entryId: String(row?.stream_entry_id) };
-}
+type Account = { id: string; ownerId: string; type: "user" | "tenant" };
 
-async function readEntry(billing: Billing, shard: number, entryId: string): Promise<RawEntry | undefined> {
-  const [row] = await billing.ask((redis) => redis.xrangeBuffer(streamKey(shard), entryId, entryId));
-  return row && { shard, entryId, deliveryCount: 0, fields: row[1] };
-}
-
-/** An unsettled entry has no row: a deduction id's own time says where to look, anything else is looked for from the mark on. */
-async function searchStreams(billing: Billing, id: string): Promise<RawEntry | undefined> {
-  if (/^\d+-\d+$/.test(id)) return await searchRange(billing, id, id, () => true);
-  const wanted = Buffer.from(id);
-  const matches = (fields: Buffer[]) => fields.some((field, i) => i % 2 === 1 && field.equals(wanted));
-  const ms = Number(/^ded_(\d{13})_/.exec(id)?.[1]);
-  const near = Number.isNaN(ms)
-    ? undefined
-    : await searchRange(billing, String(ms - AROUND_MS), String(ms + AROUND_MS), matches);
-  return near ?? (await searchRange(billing, undefined, "+", matches));
-}
-
-async function searchRange(
+async function readAccount(
   billing: Billing,
-  from: string | undefined,
-  to: string,
-  matches: (fields: Buffer[]) => boolean,
-) {
-  for (let shard = 0; shard < billing.numShards; shard++) {
-    let start = from ?? (await billing.ask((redis) => redis.get(provenKey(shard)))) ?? "-";
-    for (;;) {
-      const page = await billing.ask((redis) => redis.xrangeBuffer(streamKey(shard), start, to, "COUNT", PAGE));
-      const hit = page.find(([, fields]) => matches(fields));
-      if (hit) return { shard, entryId: hit[0].toString(), deliveryCount: 0, fields: hit[1] };
-      const last = page.at(-1);
-      if (!last || page.length < PAGE) break;
-      start = `(${last[0].toString()}`;
-    }
-  }
-  return undefined;
+  { usage, audit, letter, hold, refusals }: Found,
+  fields: Record<string, string> | null,
+): Promise<Account | undefined> {
+  const id =
+    usage?.["account_id"] ??
+    audit?.["account_id"] ??
+    fields?.["account_id"] ??
+    letter?.["account_id"] ??
+    hold?.accountId ??
+    refusals[0]?.accountId;
+  if (!isUuid(id)) return undefined;
+  const [account] = await billing.query<Account>(
+    `SELECT id, coalesce(owner_userid, owner_tenantid) AS "ownerId",
+            CASE WHEN owner_tenantid IS NULL THEN 'user' ELSE 'tenant' END AS type FROM data.account_balance WHERE id = $1`,
+    [id],
+  );
+  return account;
 }
 
-async function readDelivery(billing: Billing, shard: number, entryId: string): Promise<Delivery | undefined> {
+async function readNeighbours(billing: Billing, accountId: string | undefined, seq: string | undefined) {
+  const none = { previous: null, next: null };
+  if (accountId === undefined || seq === undefined || !/^\d{1,18}$/.test(seq)) return none;
+  const rows = await billing.query<Neighbour>(
+    `SELECT account_seq AS seq, deduction_id AS "deductionId", id AS "auditId", amount FROM data.account_balance_audit
+      WHERE account_id = $1 AND account_seq IN ($2::bigint - 1, $2::bigint + 1) ORDER BY id`,
+    [accountId, seq],
+  );
+  const at = (step: bigint) => rows.find((row) => BigInt(row.seq) === BigInt(seq) + step) ?? null;
+  return { previous: at(-1n), next: at(1n) };
+}
+
+/** Under which names acts keep it. */
+function namesOf({ letter, audit, usage }: Found, at: Place | undefined, deductionId: unknown): string[] {
+  const names = [
+    deductionId,
+    letter?.["id"],
+    at && `${streamKey(at.shard)}/${at.entryId}`,
+    // A credit's act names its account, and so do others: its own is found by its row.
+    usage ? undefined : audit && `audit:${String(audit["id"])}`,
+  ];
+  return names.flatMap((name) => (typeof name === "string" ? [name] : []));
+}
+
+async function readOperations(billing: Billing, names: readonly string[]): Promise<TouchingOperation[]> {
+  if (names.length === 0) return [];
+  return await billing.query<TouchingOperation>(
+    `SELECT id, action, actor, reason, started_at AS "startedAt", finished_at IS NOT NULL AS finished FROM data.operator_action
+      WHERE targets @> ANY($1::jsonb[]) OR result @> ANY($2::jsonb[]) ORDER BY started_at DESC, id DESC LIMIT 50`,
+    [names.map((name) => JSON.stringify([name])), names.flatMap(auditOf)],
+  );
+}
+
+function auditOf(name: string): string[] {
+  const [, id] = /^audit:(\d+)$/.exec(name) ?? [];
+  return id === undefined ? [] : [JSON.stringify({ audit_id: id })];
+}
+
+async function readAlerts(
+  billing: Billing,
+  account: Account | undefined,
+  shard: number | null,
+): Promise<Trace["alerts"]> {
+  const keys = [account?.id, account?.ownerId, shard === null ? undefined : streamKey(shard)];
+  return await billing.query<Trace["alerts"][number]>(
+    `SELECT id, level, kind, message, opened_at AS "openedAt" FROM data.alert
+      WHERE resolved_at IS NULL AND key = ANY($1) ORDER BY opened_at, id`,
+    [keys.filter((key) => key !== undefined)],
+  );
+}
+
+async function readDelivery(billing: Billing, { shard, entryId }: Place): Promise<Delivery | undefined> {
   const rows = await billing
     .ask((redis) => redis.xpending(streamKey(shard), GROUP, entryId, entryId, 1))
     .catch(() => []);
@@ -153,112 +191,11 @@ async function readDelivery(billing: Billing, shard: number, entryId: string): P
   };
 }
 
-async function isUnread(billing: Billing, shard: number, entryId: string): Promise<boolean> {
+async function isUnread(billing: Billing, { shard, entryId }: Place): Promise<boolean> {
   const groups = replyArray(await billing.ask((redis) => redis.xinfo("GROUPS", streamKey(shard))));
   const group = groups.find((one) => fieldOf(one, "name") === GROUP);
   if (group === undefined) return true;
   const [lastMs = 0n, lastSeq = 0n] = String(fieldOf(group, "last-delivered-id")).split("-").map(BigInt);
   const [ms = 0n, seq = 0n] = entryId.split("-").map(BigInt);
   return ms > lastMs || (ms === lastMs && seq > lastSeq);
-}
-
-function stateOf(
-  { usage, letter, entry }: Found,
-  delivery: Delivery | undefined,
-  unread: boolean,
-  refused: boolean,
-): Trace["state"] {
-  if (usage?.settled_at) return "settled";
-  if (delivery) return "pending";
-  if (letter && letter.state !== "replayed") return "dead_lettered";
-  if (usage) return "half_settled";
-  if (!entry) return refused ? "refused" : "unknown";
-  return unread ? "unread" : "unaccounted";
-}
-
-const adviceOf: Partial<Record<Trace["state"], string>> = {
-  unread: "No worker has read it yet: start a worker, or wait for the one that runs.",
-  pending: "A worker holds it: a live one will settle it, a dead one's entries are claimed by another within 15 s.",
-  dead_lettered: "It is kept as a dead letter with its reason: correct the cause, then replay it.",
-  half_settled: "An older worker wrote its row without moving the balance: replay completes it.",
-  unaccounted: "It was acked without being written: replay settles it from the stream.",
-};
-
-function hopsOf(
-  found: Found,
-  fields: Record<string, string> | null,
-  delivery: Delivery | undefined,
-  state: Trace["state"],
-  at: { shard: number; entryId: string } | undefined,
-): Hop[] {
-  const { usage, audit, letter, entry } = found;
-  const settled = state === "settled";
-  const before = fields?.balance_before ?? usage?.balance_before ?? letter?.balance_before ?? null;
-  const after = fields?.balance_after ?? usage?.balance_after ?? letter?.balance_after ?? null;
-  const charged = fields?.timestamp ?? iso(usage?.created_at);
-  const delivered =
-    delivery !== undefined || usage?.consumer != null || letter !== undefined || state === "unaccounted";
-  const hop = (name: Hop["name"], reached: boolean, moment: string | null, detail: Record<string, unknown>): Hop => {
-    const advice = adviceOf[state];
-    return { name, reached, at: moment, detail, ...(reached || !advice ? {} : { advice }) };
-  };
-  return [
-    hop("Charge", true, charged, {
-      cost: fields?.cost ?? usage?.cost ?? letter?.cost ?? null,
-      balance_before: before,
-      balance_after: after,
-      account_seq: fields?.account_seq ?? usage?.account_seq ?? null,
-    }),
-    hop(
-      "Stream entry",
-      at !== undefined,
-      at ? idTime(at.entryId) : null,
-      at ? { stream: streamKey(at.shard), entry_id: at.entryId } : {},
-    ),
-    hop(
-      "Delivery",
-      delivered,
-      null,
-      delivery
-        ? { consumer: delivery.consumer, count: delivery.count, idle_ms: delivery.idleMs, live: delivery.live }
-        : { consumer: usage?.consumer ?? null, count: usage?.delivery_count ?? null },
-    ),
-    hop(
-      "usage_log",
-      settled,
-      iso(usage?.settled_at),
-      usage
-        ? { id: usage.id, balance_check: usage.balance_check }
-        : letter
-          ? { dead_letter: letter.id, error_class: letter.error_class, error: letter.error_message }
-          : {},
-    ),
-    hop(
-      "Audit",
-      settled && audit !== undefined,
-      settled ? iso(usage?.settled_at) : null,
-      audit ? { id: audit.id, amount: audit.amount } : {},
-    ),
-    hop("Ack", delivered && delivery === undefined, null, {}),
-    {
-      name: "Trimmed",
-      reached: at !== undefined && entry === undefined,
-      at: null,
-      detail: {},
-      ...(entry ? { advice: "Still in the stream; cleanup removes it once it is proven settled and old enough." } : {}),
-    },
-  ];
-}
-
-function textFields(entry: RawEntry): Record<string, string> {
-  const texts = entry.fields.map((bytes) => bytes.toString());
-  return Object.fromEntries(texts.flatMap((name, i) => (i % 2 === 0 ? [[name, texts[i + 1] ?? ""]] : [])));
-}
-
-function idTime(entryId: string): string {
-  return new Date(Number(entryId.split("-")[0])).toISOString();
-}
-
-function iso(moment: unknown): string | null {
-  return moment instanceof Date ? moment.toISOString() : null;
 }

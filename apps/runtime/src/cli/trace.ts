@@ -1,5 +1,5 @@
 /** `drawdown trace`: one deduction's way, hop by hop; a hop that was not reached says what can be done. */
-import { type Hop, trace } from "@drawdown/billing";
+import { type HoldFound, type Hop, type Neighbour, trace } from "@drawdown/billing";
 import { Problem } from "../problem.ts";
 import { withBilling } from "../stores.ts";
 import { print, printJson } from "./output.ts";
@@ -10,7 +10,7 @@ export async function traceCommand(id: string, options: { json: boolean }): Prom
     const found = await trace(billing, id);
     if (found.state === "unknown") {
       throw new Problem(
-        `Nothing is known of ${id}: no deduction, request, stream entry, usage_log row, dead letter or refusal.`,
+        `Nothing is known of ${id}: no deduction, request, stream entry, usage_log row, dead letter, hold, credit or refusal.`,
       );
     }
     if (options.json) {
@@ -24,11 +24,38 @@ export async function traceCommand(id: string, options: { json: boolean }): Prom
         audit: found.audit,
         dead_letter: found.deadLetter,
         refusals: found.refusals.map(refusalJson),
+        kind: found.kind,
+        account_balance_id: found.accountId,
+        owner_id: found.ownerId,
+        account_type: found.accountType,
+        shard: found.shard,
+        account_seq: found.seq,
+        hold: found.hold && holdJson(found.hold),
+        previous: found.previous && neighbourJson(found.previous),
+        next: found.next && neighbourJson(found.next),
+        operations: found.operations.map(({ startedAt, ...operation }) => ({ ...operation, started_at: startedAt })),
+        alerts: found.alerts.map(({ openedAt, ...alert }) => ({ ...alert, opened_at: openedAt })),
       });
     }
-    const heading = `${found.deductionId ?? found.id} is ${found.state.replace("_", " ")}`;
+    const heading = `${found.deductionId ?? found.id} is ${found.state.replaceAll("_", " ")}`;
     print([heading, ...found.hops.map(line), ...found.refusals.map(explain)].join("\n"));
   });
+}
+
+function neighbourJson({ seq, deductionId, auditId, amount }: Neighbour) {
+  return { account_seq: seq, deduction_id: deductionId, audit_id: auditId, amount };
+}
+
+function holdJson({ holdId, accountId, requestId, virtualKey, openedAt, expiresAt, ...hold }: HoldFound) {
+  return {
+    hold_id: holdId,
+    account_id: accountId,
+    request_id: requestId,
+    virtual_key: virtualKey,
+    opened_at: openedAt,
+    expires_at: expiresAt,
+    ...hold,
+  };
 }
 
 function line(hop: Hop): string {

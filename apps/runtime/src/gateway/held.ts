@@ -134,8 +134,10 @@ export class Held {
    */
   async capture(charge: ChargeRequest, patience: Patience): Promise<Charged> {
     const { billing, metrics } = this.#deps;
+    // Redis forgets the hold with its capture; the trace of the charge still says what was set aside.
+    const drawn = { ...charge, metadata: { ...charge.metadata, held: formatUnits(this.#amountNanos) } };
     try {
-      const charged = await untilOnRecord(patience, () => captureOnce(billing, metrics, this.#ref, charge));
+      const charged = await untilOnRecord(patience, () => captureOnce(billing, metrics, this.#ref, drawn));
       if (charge.costNanos > 0n)
         metrics.holdRatio.observe(Number((this.#amountNanos * 1_000n) / charge.costNanos) / 1_000);
       return charged;
