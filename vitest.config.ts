@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { defineConfig } from "vitest/config";
 
 // The suffix of a test file says what it needs: nothing (unit), real Postgres and Redis (live), or those and a seeded
@@ -13,12 +14,15 @@ const withServers = {
   teardownTimeout: 60_000,
 };
 
+/** As apps/web/tsconfig.json says it. */
+const resolve = { alias: { "@": join(import.meta.dirname, "apps/web/src") } };
+
 export default defineConfig({
   test: {
     pool: "forks",
     projects: [
-      { test: { name: "unit", include: ["**/*.unit.test.ts"], exclude, testTimeout: 15_000 } },
-      { test: { name: "live", include: ["**/*.live.test.ts"], exclude, ...withServers } },
+      { resolve, test: { name: "unit", include: ["**/*.unit.test.ts"], exclude, testTimeout: 15_000 } },
+      { resolve, test: { name: "live", include: ["**/*.live.test.ts"], exclude, ...withServers } },
       { test: { name: "sim", include: ["**/*.sim.test.ts"], exclude, ...withServers, testTimeout: 120_000 } },
     ],
   },
