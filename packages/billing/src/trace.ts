@@ -88,7 +88,7 @@ export async function trace(billing: Billing, id: string): Promise<Trace> {
     deadLetter: letter ?? null,
     refusals,
     ...(await readNeighbours(billing, account?.id, seq)),
-    operations: await readOperations(billing, namesOf(found, at, deductionId)),
+    operations: await readOperations(billing, namesOf(found, at, deductionId), textOf(audit?.["id"])),
     alerts: account || at ? await readAlerts(billing, account, shard) : [],
   };
 }
@@ -137,29 +137,25 @@ async function readNeighbours(billing: Billing, accountId: string | undefined, s
 }
 
 /** Under which names acts keep it. */
-function namesOf({ letter, audit, usage }: Found, at: Place | undefined, deductionId: unknown): string[] {
-  const names = [
-    deductionId,
-    letter?.["id"],
-    at && `${streamKey(at.shard)}/${at.entryId}`,
-    // A credit's act names its account, and so do others: its own is found by its row.
-    usage ? undefined : audit && `audit:${String(audit["id"])}`,
-  ];
+function namesOf({ letter }: Found, at: Place | undefined, deductionId: unknown): string[] {
+  const names = [deductionId, letter?.["id"], at && `${streamKey(at.shard)}/${at.entryId}`];
   return names.flatMap((name) => (typeof name === "string" ? [name] : []));
 }
 
-async function readOperations(billing: Billing, names: readonly string[]): Promise<TouchingOperation[]> {
-  if (names.length === 0) return [];
+/** By the names of its targets; a credit's act, which names its account, by the row that it wrote. */
+async function readOperations(
+  billing: Billing,
+  names: readonly string[],
+  auditId: string | undefined,
+): Promise<TouchingOperation[]> {
   return await billing.query<TouchingOperation>(
-    `SELECT id, action, actor, reason, started_at AS "startedAt", finished_at IS NOT NULL AS finished FROM data.operator_action
-      WHERE targets @> ANY($1::jsonb[]) OR result @> ANY($2::jsonb[]) ORDER BY started_at DESC, id DESC LIMIT 50`,
-    [names.map((name) => JSON.stringify([name])), names.flatMap(auditOf)],
+    `SELECT id, action, actor, reason, started_at AS "startedAt", finished_at IS NOT NULL AS finished
+       FROM data.operator_action WHERE id IN (
+        SELECT id FROM data.operator_action WHERE targets @> ANY($1::jsonb[])
+        UNION SELECT id FROM data.operator_action WHERE result ->> 'audit_id' = $2)
+      ORDER BY started_at DESC, id DESC LIMIT 50`,
+    [names.map((name) => JSON.stringify([name])), auditId ?? null],
   );
-}
-
-function auditOf(name: string): string[] {
-  const [, id] = /^audit:(\d+)$/.exec(name) ?? [];
-  return id === undefined ? [] : [JSON.stringify({ audit_id: id })];
 }
 
 async function readAlerts(

@@ -48,6 +48,9 @@ export const operatorAction = data.table(
     index("operator_action_actor_index").on(table.actor, table.startedAt, table.id),
     // What is resumed or shown as unfinished: WHERE finished_at IS NULL ORDER BY started_at
     index("operator_action_unfinished_index").on(table.startedAt).where(sql`finished_at is null`),
+    // Trace: who had a hand in it: WHERE targets @> '["<name>"]', and the act that gave a credit
+    index("operator_action_targets_index").using("gin", sql`targets jsonb_path_ops`),
+    index("operator_action_audit_index").on(sql`(result ->> 'audit_id')`).where(sql`result ->> 'audit_id' is not null`),
   ],
 );
 

@@ -1,0 +1,2 @@
+CREATE INDEX "operator_action_targets_index" ON "data"."operator_action" USING gin (targets jsonb_path_ops);--> statement-breakpoint
+CREATE INDEX "operator_action_audit_index" ON "data"."operator_action" USING btree ((result ->> 'audit_id')) WHERE result ->> 'audit_id' is not null;
