@@ -13,6 +13,7 @@ const CHECKS = [
       [tool("tsc"), "-p", "tsconfig.json"],
       // Apart: the types of Next change those of Node, which the servers of the browser tests are started with.
       [tool("tsc"), "-p", "e2e/tsconfig.json"],
+      [tool("tsc"), "-p", "test/tsconfig.json"],
     ],
     cwd: WEB,
   },

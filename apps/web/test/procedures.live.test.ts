@@ -16,6 +16,7 @@ Object.assign(process.env, { DATABASE_URL: database.url, REDIS_URL: redis.url })
 const { appRouter } = await import("@/server/root.ts");
 const { createCallerFactory, createContext } = await import("@/server/trpc.ts");
 const { billing, db } = await import("@/server/stores.ts");
+// oxlint-disable-next-line no-underscore-dangle
 const paths = Object.keys(appRouter._def.procedures);
 
 beforeAll(async () => {
