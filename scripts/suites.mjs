@@ -1,10 +1,12 @@
 // The test suites, and what they report in their JSON files.
 
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { cpus } from "node:os";
+import { join, relative } from "node:path";
 import { ROOT, run, say, tool } from "./run.mjs";
 
 const RESULTS = join(ROOT, "test-results");
+const SLOWEST = 5;
 
 /** @typedef {{ passed: number, failed: number }} Totals */
 
@@ -15,7 +17,7 @@ const RESULTS = join(ROOT, "test-results");
 export async function runVitest({ title, projects, timeoutMs, env = {} }) {
   const json = resultFile(`${projects.join("-")}.json`);
   say(`running ${title}`);
-  const code = await run({
+  const code = await timed({
     title,
     command: [
       tool("vitest"),
@@ -30,6 +32,7 @@ export async function runVitest({ title, projects, timeoutMs, env = {} }) {
   });
   const report = read(json);
   if (report === undefined) return { passed: 0, failed: 1 };
+  saySlowest(title, report.testResults);
   // A file that fails before its first test has no tests to count.
   const brokenFiles = report.testResults.filter(
     (file) => file.status === "failed" && file.assertionResults.length === 0,
@@ -44,7 +47,7 @@ export async function runVitest({ title, projects, timeoutMs, env = {} }) {
 export async function runBrowserTests({ title, chromium, timeoutMs }) {
   const json = resultFile("browser.json");
   say(`running ${title}`);
-  const code = await run({
+  const code = await timed({
     title,
     command: [tool("playwright"), "test"],
     cwd: join(ROOT, "apps/web"),
@@ -58,6 +61,35 @@ export async function runBrowserTests({ title, chromium, timeoutMs }) {
   if (report === undefined) return { passed: 0, failed: 1 };
   const { expected, unexpected, flaky } = report.stats;
   return orFailed({ passed: expected, failed: unexpected + flaky }, code);
+}
+
+// Where the time goes, and whether the machine was busy or waited: what a suite waits for can overlap with another's work.
+async function timed(step) {
+  const [startedAt, before] = [performance.now(), coreTimes()];
+  const code = await run(step);
+  const after = coreTimes();
+  const busy = 1 - (after.idle - before.idle) / Math.max(1, after.all - before.all);
+  say(
+    `${step.title}: ${Math.round((performance.now() - startedAt) / 1_000)} s, cores ${Math.round(busy * 100)} % busy`,
+  );
+  return code;
+}
+
+function coreTimes() {
+  const times = cpus().map(({ times: { idle, ...rest } }) => ({
+    idle,
+    all: Object.values(rest).reduce((a, b) => a + b, idle),
+  }));
+  const sum = (of) => times.reduce((total, core) => total + of(core), 0);
+  return { idle: sum(({ idle }) => idle), all: sum(({ all }) => all) };
+}
+
+function saySlowest(title, files) {
+  const seconds = ({ startTime, endTime }) => (endTime - startTime) / 1_000;
+  const slowest = files.toSorted((a, b) => seconds(b) - seconds(a)).slice(0, SLOWEST);
+  say(
+    `${title}, slowest: ${slowest.map((file) => `${relative(ROOT, file.name)} ${Math.round(seconds(file))} s`).join(", ")}`,
+  );
 }
 
 // An error outside any test (an unhandled rejection, a server that did not start) fails the run without failing a test.
