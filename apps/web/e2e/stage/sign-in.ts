@@ -14,7 +14,7 @@ export async function signInTo(stage: Console, page: Page, role: Role): Promise<
   const kept = sessions.get(stage) ?? new Map<Role, Cookies>();
   sessions.set(stage, kept);
   const cookies = kept.get(role);
-  if (cookies !== undefined) return await page.context().addCookies(cookies);
+  if (cookies !== undefined && (await stillGood(stage, page.context(), cookies))) return;
   const operator = stage.operators.find((one) => one.role === role);
   if (operator === undefined) throw new Error(`The seed has no operator with the role ${role}.`);
   await page.goto(`${stage.consoleUrl}/sign-in`);
@@ -23,4 +23,13 @@ export async function signInTo(stage: Console, page: Page, role: Role): Promise<
   await page.getByRole("button", { name: "Sign in" }).click();
   await page.waitForURL(({ pathname }) => pathname !== "/sign-in");
   kept.set(role, await page.context().cookies());
+}
+
+/** A test may have ended the session: then the console sends its cookies to the sign-in page. */
+async function stillGood(stage: Console, context: BrowserContext, cookies: Cookies): Promise<boolean> {
+  await context.addCookies(cookies);
+  const answer = await context.request.get(stage.consoleUrl, { maxRedirects: 0 });
+  if (answer.status() !== 307) return true;
+  await context.clearCookies();
+  return false;
 }
