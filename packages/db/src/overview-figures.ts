@@ -16,7 +16,7 @@ export async function readChargeSeries(db: Db, options: { seconds: number; bucke
   const width = options.seconds / buckets;
   const { rows } = await db.$client.query<{ from: Date; charges: string | null }>(
     `WITH span AS (SELECT now() - $1 * interval '1 second' AS start),
-          newest AS (SELECT created_at FROM data.usage_log WHERE created_at > (SELECT start FROM span) AND created_at <= now()
+          newest AS (SELECT created_at FROM data.usage_log WHERE id > 0 AND created_at > (SELECT start FROM span) AND created_at <= now()
                       ORDER BY created_at DESC, id DESC LIMIT $4),
           counted AS (SELECT floor(extract(epoch FROM created_at - (SELECT start FROM span)) / $3)::int AS n, count(*) AS charges FROM newest GROUP BY 1),
           reach AS (SELECT CASE WHEN count(*) = $4 THEN min(created_at) END AS start FROM newest)

@@ -75,8 +75,10 @@ export const usageLog = data.table(
     index("usage_log_request_index").on(table.requestId, table.accountId).where(sql`request_id is not null`),
     // Trace: WHERE stream_entry_id = $1
     index("usage_log_entry_index").on(table.streamEntryId).where(sql`stream_entry_id is not null`),
-    // The deductions page: WHERE (created_at, id) < ($1, $2) ORDER BY created_at DESC, id DESC
-    index("usage_log_created_index").on(table.createdAt, table.id),
+    // The deductions page of all: WHERE id > 0 AND (created_at, id) < ($1, $2) ORDER BY created_at DESC, id DESC. `id > 0` is true of every
+    // row and names the index: without it the planner takes this one for a large account or key too, as the rows lie in its order, and
+    // would go through everything newer when that account has been quiet.
+    index("usage_log_created_index").on(table.createdAt, table.id).where(sql`id > 0`),
     // What a key has spent in a period, and its deductions: WHERE virtual_key = $1 AND created_at >= $2
     index("usage_log_key_index").on(table.virtualKey, table.createdAt, table.id),
     // The deductions of an account, its spend in a period, and which link a moment belongs to: WHERE account_id = $1 AND created_at < $2
@@ -215,6 +217,10 @@ export const deadLetter = data.table(
     index("dead_letter_state_index").on(table.state, table.id),
     // The same of one class of error, and how many there are of each: WHERE state = $1 AND error_class = $2 ORDER BY id DESC
     index("dead_letter_class_index").on(table.state, table.errorClass, table.id),
+    // What was written off of an account, whatever became of its letter: WHERE account_id = $1 AND history @> …
+    index("dead_letter_written_off_index")
+      .using("hash", table.accountId)
+      .where(sql`history @> '[{"act": "written_off"}]'`),
     // Trace: WHERE stream_entry_id = $1 OR fields->>'request_id' = $1
     index("dead_letter_entry_index").using("hash", table.streamEntryId),
     index("dead_letter_request_index").using("hash", sql`(fields ->> 'request_id')`),
