@@ -8,6 +8,7 @@ import { PreferencesProvider } from "@/console/preferences-provider.tsx";
 import { readPreferences, readServedAt } from "@/console/preferences-server.ts";
 import { ProceduresProvider } from "@/trpc/provider.tsx";
 import { ToastRegion } from "@/ui/toast.tsx";
+import { TooltipLayer } from "@/ui/tooltip.tsx";
 import "./globals.css";
 
 export const metadata: Metadata = {
@@ -38,6 +39,7 @@ export default async function RootLayout({ children }: { children: ReactNode }) 
               <ProceduresProvider>
                 <div className="page-root">{children}</div>
                 <ToastRegion />
+                <TooltipLayer />
               </ProceduresProvider>
             </PreferencesProvider>
           </NuqsAdapter>

@@ -9,15 +9,29 @@ import {
   tableFeatures,
   useTable,
 } from "@tanstack/react-table";
-import { useWindowVirtualizer } from "@tanstack/react-virtual";
-import { type KeyboardEvent, type ReactNode, useMemo, useRef } from "react";
+import {
+  type ComponentType,
+  type KeyboardEvent,
+  lazy,
+  type ReactNode,
+  type RefObject,
+  Suspense,
+  useMemo,
+  useRef,
+} from "react";
 import { Checkbox } from "@/ui/checkbox.tsx";
+import type { VirtualBodyProps } from "@/ui/data-table-virtual.tsx";
 import "@/ui/data-table.css";
 
 const features = tableFeatures({ rowSelectionFeature });
 /** As many rows as are drawn whole; more are drawn where they are looked at. */
 const WHOLE_ROWS = 120;
-const ROW_PX = 37;
+
+const VirtualBody = lazy(async () => {
+  const { VirtualBody: Real } = await import("@/ui/data-table-virtual.tsx");
+  // `lazy` forgets that it takes rows of any kind.
+  return { default: Real as ComponentType<VirtualBodyProps<{ id: string }>> };
+}) as <Row extends { id: string }>(props: VirtualBodyProps<Row>) => ReactNode;
 
 export type Column<Row> = {
   id: string;
@@ -75,74 +89,56 @@ export function DataTable<Row extends object>(props: DataTableProps<Row>) {
   });
   const body = useRef<HTMLTableSectionElement>(null);
   return (
-    // The keys move among links and boxes, each of which can be reached without them.
-    // oxlint-disable-next-line jsx-a11y/no-noninteractive-element-interactions
-    <table className="data-table" aria-label={label} aria-busy={busy} onKeyDown={(event) => walk(event, body.current)}>
-      <thead>
-        <tr>
-          {selection && (
-            <th scope="col" className="data-table-select">
-              <Checkbox
-                label={selection.allLabel}
-                hideLabel
-                checked={table.getIsAllRowsSelected()}
-                some={!table.getIsAllRowsSelected() && rows.some((row) => selection.ids.has(rowId(row)))}
-                onChange={() => table.toggleAllRowsSelected()}
-              />
-            </th>
-          )}
-          {columns.map(({ id, title, align, grow }) => (
-            <th key={id} scope="col" data-align={align} className={grow ? "w-full" : undefined}>
-              {title}
-            </th>
-          ))}
-        </tr>
-      </thead>
-      <Body {...props} body={body} table={table.getRowModel().rows} />
-    </table>
+    <div className="data-table-frame">
+      {/* The keys move among links and boxes, each of which can be reached without them. */}
+      {/* oxlint-disable-next-line jsx-a11y/no-noninteractive-element-interactions */}
+      <table
+        className="data-table"
+        aria-label={label}
+        aria-busy={busy}
+        onKeyDown={(event) => walk(event, body.current)}
+      >
+        <thead>
+          <tr>
+            {selection && (
+              <th scope="col" className="data-table-select">
+                <Checkbox
+                  label={selection.allLabel}
+                  hideLabel
+                  checked={table.getIsAllRowsSelected()}
+                  some={!table.getIsAllRowsSelected() && rows.some((row) => selection.ids.has(rowId(row)))}
+                  onChange={() => table.toggleAllRowsSelected()}
+                />
+              </th>
+            )}
+            {columns.map(({ id, title, align, grow }) => (
+              <th key={id} scope="col" data-align={align} className={grow ? "w-full" : undefined}>
+                {title}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <Body {...props} body={body} table={table.getRowModel().rows} />
+      </table>
+    </div>
   );
 }
 
 type BodyProps<Row> = DataTableProps<Row> & {
-  body: React.RefObject<HTMLTableSectionElement | null>;
+  body: RefObject<HTMLTableSectionElement | null>;
   table: readonly { id: string; original: Row; toggleSelected: () => void }[];
 };
 
 function Body<Row extends object>(props: BodyProps<Row>) {
   const { table, body, columns, selection } = props;
-  const many = table.length > WHOLE_ROWS;
-  // It changes without telling React's compiler, which is not used here.
-  // oxlint-disable-next-line react/incompatible-library
-  const virtual = useWindowVirtualizer({
-    count: many ? table.length : 0,
-    estimateSize: () => ROW_PX,
-    overscan: 20,
-    scrollMargin: body.current?.offsetTop ?? 0,
-  });
-  const items = virtual.getVirtualItems();
   const span = columns.length + (selection ? 1 : 0);
-  const [first, last] = [items[0], items.at(-1)];
-  const above = many && first ? first.start - virtual.options.scrollMargin : 0;
-  const under = many && last ? virtual.getTotalSize() - (last.end - virtual.options.scrollMargin) : 0;
-  const shown = many ? items.flatMap(({ index }) => table[index] ?? []) : table;
+  const line = (row: BodyProps<Row>["table"][number]) => <Line key={row.id} {...props} row={row} span={span} />;
+  const whole = <tbody ref={body}>{table.slice(0, WHOLE_ROWS).map(line)}</tbody>;
+  if (table.length <= WHOLE_ROWS) return whole;
   return (
-    <tbody ref={body}>
-      {above > 0 && <Space height={above} span={span} />}
-      {shown.map((row) => (
-        <Line key={row.id} {...props} row={row} span={span} />
-      ))}
-      {under > 0 && <Space height={under} span={span} />}
-    </tbody>
-  );
-}
-
-function Space({ height, span }: { height: number; span: number }) {
-  return (
-    <tr aria-hidden="true">
-      {/* Nothing but room. */}
-      {/* oxlint-disable-next-line jsx-a11y/control-has-associated-label */}
-      <td colSpan={span} style={{ height, padding: 0 }} />
-    </tr>
+    <Suspense fallback={whole}>
+      <VirtualBody body={body} rows={table} line={line} span={span} />
+    </Suspense>
   );
 }
 

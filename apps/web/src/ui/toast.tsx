@@ -1,78 +1,52 @@
 "use client";
 
-// Short news of what was done. Any code says `showToast`; the root layout has the one region that shows them. What an operator must
-// not miss belongs into the page, not here.
-import { Toast } from "@base-ui/react/toast";
-import { clsx } from "clsx";
-import { CircleAlert, CircleCheck, Info, TriangleAlert, X } from "lucide-react";
-import type { ReactNode } from "react";
-import { useTranslations } from "use-intl";
-import { buttonClass } from "@/ui/button.tsx";
+// Short news of what was done. Any code says `showToast`; the root layout has the one region that shows them, whose code comes with the
+// first. What an operator must not miss belongs into the page, not here.
+import { lazy, type ReactNode, Suspense, useSyncExternalStore } from "react";
 import type { Tone } from "@/ui/tone.ts";
-
-const STAYS_MS = 6_000;
-
-type ToastTone = Exclude<Tone, "neutral">;
-
-const toasts = Toast.createToastManager<{ tone: ToastTone }>();
 
 export type ToastText = {
   title: string;
   description?: ReactNode;
   /** What went wrong stays until it is closed. */
-  tone?: ToastTone | undefined;
+  tone?: Exclude<Tone, "neutral"> | undefined;
   action?: { label: string; onSelect: () => void } | undefined;
 };
 
-export function showToast({ title, description, tone = "ok", action }: ToastText): void {
-  toasts.add({
-    title,
-    description,
-    data: { tone },
-    priority: tone === "critical" ? "high" : "low",
-    timeout: tone === "critical" ? 0 : STAYS_MS,
-    ...(action === undefined ? {} : { actionProps: { children: action.label, onClick: action.onSelect } }),
-  });
+let listener: ((text: ToastText) => void) | undefined;
+let waiting: ToastText[] = [];
+let wanted = false;
+const watchers = new Set<() => void>();
+
+export function showToast(text: ToastText): void {
+  if (listener) return listener(text);
+  waiting.push(text);
+  wanted = true;
+  for (const watcher of watchers) watcher();
 }
+
+/** For the region: what waits, then everything that comes. Returns how to end it. */
+export function listenToToasts(listen: (text: ToastText) => void): () => void {
+  listener = listen;
+  for (const text of waiting) listen(text);
+  waiting = [];
+  return () => {
+    listener = undefined;
+  };
+}
+
+const Region = lazy(async () => ({ default: (await import("@/ui/toast-region.tsx")).ToastList }));
 
 export function ToastRegion() {
-  return (
-    <Toast.Provider toastManager={toasts} limit={4}>
-      <Toast.Portal>
-        <Toast.Viewport className="fixed right-3 bottom-3 z-60 flex w-[calc(100vw-1.5rem)] max-w-96 flex-col gap-2">
-          <List />
-        </Toast.Viewport>
-      </Toast.Portal>
-    </Toast.Provider>
+  const shown = useSyncExternalStore(
+    watch,
+    () => wanted,
+    () => false,
   );
+  return <Suspense fallback={null}>{shown ? <Region /> : null}</Suspense>;
 }
 
-const icons: Record<ToastTone, ReactNode> = {
-  accent: <Info aria-hidden className="size-4 text-accent" />,
-  ok: <CircleCheck aria-hidden className="size-4 text-ok" />,
-  warning: <TriangleAlert aria-hidden className="size-4 text-warning" />,
-  critical: <CircleAlert aria-hidden className="size-4 text-critical" />,
-};
-
-function List() {
-  const t = useTranslations("ui");
-  const { toasts: shown } = Toast.useToastManager<{ tone: ToastTone }>();
-  return shown.map((toast) => (
-    <Toast.Root key={toast.id} toast={toast} swipeDirection="right" className="popup data-limited:hidden">
-      <Toast.Content className="flex items-start gap-2.5 p-3">
-        <span className="mt-0.5">{icons[toast.data?.tone ?? "ok"]}</span>
-        <div className="min-w-0 flex-1">
-          <Toast.Title className="font-medium wrap-anywhere" />
-          <Toast.Description className="text-quiet wrap-anywhere" />
-          <Toast.Action className={clsx(buttonClass({ size: "small" }), "mt-2 empty:hidden")} />
-        </div>
-        <Toast.Close
-          aria-label={t("close")}
-          className={clsx(buttonClass({ look: "ghost", size: "small" }), "-my-1 w-7 px-0!")}
-        >
-          <X aria-hidden className="size-4" />
-        </Toast.Close>
-      </Toast.Content>
-    </Toast.Root>
-  ));
+function watch(changed: () => void): () => void {
+  watchers.add(changed);
+  return () => watchers.delete(changed);
 }
