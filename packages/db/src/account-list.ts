@@ -114,6 +114,9 @@ const nameKeys: readonly Key[] = [
 const userName = `left(lower(coalesce(name, email, '')), 200) COLLATE "C"`;
 const userEmail = `left(lower(email), 200) COLLATE "C"`;
 const tenantName = `left(lower(name), 200) COLLATE "C"`;
+/** Each owner costs a look-up of his account. */
+const OWNERS_SCAN_MAX = 4_000;
+
 /** Owners by name; in a search also by e-mail, each under what was found of him, once. */
 function byName(filters: AccountFilters, search: string | undefined, bound: Bound): Listing {
   const conditions = [...conditionsOf(filters, "a"), (bind: Bind) => bound("a", bind)];
@@ -130,6 +133,7 @@ function byName(filters: AccountFilters, search: string | undefined, bound: Boun
     ],
     keys: nameKeys,
     columns: columnsOf("b"),
+    scanMax: OWNERS_SCAN_MAX,
     joins: `JOIN LATERAL (SELECT * FROM data.account_balance a WHERE x.type = 'user' AND a.owner_userid = x.owner
                           UNION ALL SELECT * FROM data.account_balance a WHERE x.type = 'tenant' AND a.owner_tenantid = x.owner LIMIT 1) b ON true
             ${ownerOf("b")}`,

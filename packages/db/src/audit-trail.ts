@@ -185,6 +185,7 @@ export async function listTrail(
   filters: TrailFilters,
   request: PageRequest,
 ): Promise<Page<TrailLink>> {
+  if (!isUuid(accountId)) return { rows: [], next: null, previous: null, pin: "0-0", searching: false };
   const window = await openWindow(db, accountId, request.pin);
   const listing = await listingOf(db, accountId, filters, within(window));
   const page = await readPage<Row>(db, listing, request, `${window.seq}-${window.id}`);

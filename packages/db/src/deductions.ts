@@ -71,7 +71,7 @@ const deductionColumns = `x.id, x.deduction_id AS "deductionId", x.virtual_key A
   x.delivery_count AS "deliveryCount", x.settled_at AS "settledAt", x.balance_check AS "balanceCheck"`;
 
 /** The owner of `account`, by look-ups: joined, the planner may read whole tables for the fifty rows of a page. */
-export function ownerOf(account: string): string {
+function ownerOf(account: string): string {
   return `LEFT JOIN LATERAL (
     SELECT coalesce(b.owner_tenantid, b.owner_userid) AS id,
            coalesce((SELECT t.name FROM data.tenant t WHERE t.id = b.owner_tenantid),
