@@ -1,6 +1,6 @@
 // How an operator wants the console to look and to tell times. Kept in one cookie of this browser, so that the server renders it right
 // at first paint; nothing in it is a secret, and whatever is wrong in it counts as not set.
-import { isZone } from "@/ui/time.ts";
+import { isZone } from "../ui/time.ts";
 
 export const themes = ["system", "light", "dark"] as const;
 export const languages = ["en", "zh-CN"] as const;

@@ -15,7 +15,7 @@ export function Badge({
   return (
     <span
       className={clsx(
-        "inline-flex max-w-full items-center gap-1 rounded px-1.5 py-px text-xs font-medium wrap-anywhere [&>svg]:size-3 [&>svg]:shrink-0",
+        "inline-flex max-w-full items-center gap-1 rounded px-1.5 py-px text-xs font-medium wrap-break-word [&>svg]:size-3 [&>svg]:shrink-0",
         toneClass[tone],
       )}
     >
