@@ -3,6 +3,9 @@
 import type { Role } from "@/server/roles.ts";
 
 export const least: Record<string, Role> = {
+  "alerts.count": "viewer",
+  "alerts.list": "viewer",
+  "alerts.live": "viewer",
   "deductions.count": "viewer",
   "deductions.list": "viewer",
   "deductions.newer": "viewer",
@@ -18,6 +21,10 @@ export const least: Record<string, Role> = {
   "operators.signOutOthers": "viewer",
   "overview.figures": "viewer",
   "overview.live": "viewer",
+  "streams.cleanup": "admin",
+  "streams.live": "viewer",
+  "streams.previewCleanup": "admin",
+  "streams.unaccounted": "viewer",
   "views.list": "viewer",
   "views.put": "viewer",
   "views.remove": "viewer",

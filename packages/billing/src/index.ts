@@ -129,6 +129,7 @@ export {
   temporaryPassword,
 } from "./operators.ts";
 export { type EntryFilters, listPending, type PendingEntry, type PendingFilters } from "./pending.ts";
+export { type PendingAges, readPendingAges } from "./pending-ages.ts";
 export { type Cost, costOf, type Explanation, type Price, type PriceModel, type RateKind } from "./price.ts";
 export {
   listPriceRows,
@@ -159,7 +160,7 @@ export {
   type ResolvedPrice,
   resolvePrice,
 } from "./price-list.ts";
-export { type Proof, proveAll, proveShard, readMark } from "./proven.ts";
+export { type Proof, type ProvenShard, proveAll, proveShard, readMark, readProven } from "./proven.ts";
 export {
   listProviders,
   type ProviderToSet,
@@ -186,7 +187,7 @@ export type { ReplaySelection, ReplayTarget } from "./replay-find.ts";
 export { type PlannedTarget, planReplay, type ReplayPlan, type TargetClass } from "./replay-plan.ts";
 export { type SpendLimit, type SpendPeriod } from "./spend.ts";
 export { readStandings, readStandingsOf, type Standing, type StandingEntry } from "./standing.ts";
-export { readStats, type ShardStats, type Stats } from "./stats.ts";
+export { readStats, readStreams, type ShardConsumer, type ShardStats, type Stats, type StreamStats } from "./stats.ts";
 export {
   type AccountRef,
   type AccountType,

@@ -31,6 +31,19 @@ async function readMarks(billing: Billing, shard: number): Promise<{ inRedis: st
   return { inRedis, inPostgres: row?.proven ?? "0-0" };
 }
 
+export type ProvenShard = { shard: number; mark: string; unaccounted: number };
+
+/** Each shard's mark, and how many entries are kept beside it as unaccounted. Throws what is unreachable. */
+export async function readProven(billing: Billing): Promise<ProvenShard[]> {
+  return await Promise.all(
+    Array.from({ length: billing.numShards }, async (_, shard) => ({
+      shard,
+      mark: await readMark(billing, shard),
+      unaccounted: await billing.ask((redis) => redis.hlen(unaccountedKey(shard))),
+    })),
+  );
+}
+
 /** The ids of unaccounted entries beside the mark, with the account of each (`""` when the entry cannot be read). */
 export async function readUnaccountedIds(billing: Billing, shard: number): Promise<Map<string, string>> {
   return new Map(Object.entries(await billing.ask((redis) => redis.hgetall(unaccountedKey(shard)))));

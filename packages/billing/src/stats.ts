@@ -1,13 +1,21 @@
 // What the streams look like now. What Redis does not tell is null, never zero.
+import { readSettledPerSecond } from "@drawdown/db";
 import type { Billing } from "./billing.ts";
-import { type Consumer, readConsumers } from "./claim.ts";
+import { type Consumer, isLive, readConsumers } from "./claim.ts";
 import { GROUP, streamKey } from "./keys.ts";
+import { isActConsumer } from "./operations.ts";
+import { fromBooks } from "./postgres.ts";
 import { type RedisClient, redisServers, replyArray } from "./redis.ts";
+
+/** `live`: it showed life within seconds. `act`: an operator's act that takes what it was asked to take, no worker. */
+export type ShardConsumer = Consumer & { live: boolean; act: boolean };
 
 export type ShardStats = {
   shard: number;
   /** Entries in the stream, settled ones included until they are cleaned up. */
   length: number;
+  /** Entries ever appended, cleaned up ones included; null when the server does not tell (Redis before 7). */
+  entriesAdded: number | null;
   /** Entries never delivered; null when Redis cannot tell (after deletions). */
   lag: number | null;
   /** Delivered and not acked. */
@@ -22,10 +30,10 @@ export type ShardStats = {
   lastId: string | null;
   lastDeliveredId: string | null;
   memoryBytes: number | null;
-  consumers: Consumer[];
+  consumers: ShardConsumer[];
 };
 
-export type Stats = {
+export type StreamStats = {
   shards: ShardStats[];
   totals: {
     length: number;
@@ -34,12 +42,6 @@ export type Stats = {
     unsettled: number | null;
     oldestPendingMs: number | null;
     oldestUnsettledMs: number | null;
-    /** Of the last ten seconds, by the books; links are not counted. */
-    settledPerSecond: number;
-    /** When what waits now will be settled at that rate; null when that is unknown, or nothing is being settled. */
-    drainMs: number | null;
-    openDeadLetters: number;
-    openAlerts: number;
   };
   redis: {
     /** Of all servers of a cluster together. */
@@ -51,27 +53,38 @@ export type Stats = {
   };
 };
 
-/** Rows looked at for the rate of settling: the newest by id, so that the answer takes no longer with more rows. */
-const RATE_ROWS = 10_000;
-const RATE_WINDOW_S = 10;
+export type Stats = StreamStats & {
+  totals: {
+    /** Of the last ten seconds, by the books; links are not counted. */
+    settledPerSecond: number;
+    /** When what waits now will be settled at that rate; null when that is unknown, or nothing is being settled. */
+    drainMs: number | null;
+    openDeadLetters: number;
+    openAlerts: number;
+  };
+};
 
-/** Reads every shard. Throws `redis_unavailable` or `postgres_unavailable`. */
+/** Reads every shard, and counts in the books. Throws `redis_unavailable` or `postgres_unavailable`. */
 export async function readStats(billing: Billing): Promise<Stats> {
+  const streams = await readStreams(billing);
+  const books = await readBooks(billing);
+  const drainMs = drainTime(streams.totals.unsettled, books.settledPerSecond);
+  return { ...streams, totals: { ...streams.totals, ...books, drainMs } };
+}
+
+/** Reads every shard, and nothing of the books: what can be told while Postgres is away. Throws `redis_unavailable`. */
+export async function readStreams(billing: Billing): Promise<StreamStats> {
   const shards: ShardStats[] = [];
   for (let shard = 0; shard < billing.numShards; shard++) shards.push(await readShardStats(billing, shard));
-  const unsettled = addUp(shards.map((one) => one.unsettled));
-  const books = await readBooks(billing);
   return {
     shards,
     totals: {
       length: shards.reduce((sum, one) => sum + one.length, 0),
       lag: addUp(shards.map((one) => one.lag)),
       pending: shards.reduce((sum, one) => sum + one.pending, 0),
-      unsettled,
+      unsettled: addUp(shards.map((one) => one.unsettled)),
       oldestPendingMs: largest(shards.map((one) => one.oldestPendingMs)),
       oldestUnsettledMs: largest(shards.map((one) => one.oldestUnsettledMs)),
-      ...books,
-      drainMs: drainTime(unsettled, books.settledPerSecond),
     },
     redis: await readMemory(billing),
   };
@@ -93,35 +106,47 @@ function drainTime(unsettled: number | null, settledPerSecond: number): number |
 }
 
 async function readBooks(billing: Billing) {
-  const [books] = await billing.query<{ letters: string; alerts: string; settled: string; since_s: number }>(
+  const [books] = await billing.query<{ letters: string; alerts: string }>(
     `SELECT (SELECT count(*) FROM data.dead_letter WHERE state = 'open') AS letters,
-            (SELECT count(*) FROM data.alert WHERE resolved_at IS NULL) AS alerts,
-            count(*) AS settled,
-            CASE WHEN count(*) < $1 THEN $2 ELSE extract(epoch FROM now() - min(settled_at)) END::float8 AS since_s
-       FROM (SELECT settled_at FROM data.usage_log ORDER BY id DESC LIMIT $1) newest
-      WHERE settled_at > now() - make_interval(secs => $2)`,
-    [RATE_ROWS, RATE_WINDOW_S],
+            (SELECT count(*) FROM data.alert WHERE resolved_at IS NULL) AS alerts`,
   );
   return {
     openDeadLetters: Number(books?.letters ?? 0),
     openAlerts: Number(books?.alerts ?? 0),
-    settledPerSecond: Number(books?.settled ?? 0) / Math.max(0.001, books?.since_s ?? RATE_WINDOW_S),
+    settledPerSecond: await fromBooks(readSettledPerSecond(billing.db)),
   };
 }
 
 async function readShardStats(billing: Billing, shard: number): Promise<ShardStats> {
   const key = streamKey(shard);
-  const none = { shard, length: 0, lag: 0, pending: 0, unsettled: 0, oldestPendingMs: null, oldestUnsettledMs: null };
+  const none = {
+    shard,
+    length: 0,
+    entriesAdded: 0,
+    lag: 0,
+    pending: 0,
+    unsettled: 0,
+    oldestPendingMs: null,
+    oldestUnsettledMs: null,
+  };
   const noIds = { firstId: null, lastId: null, lastDeliveredId: null };
   const stream = await billing.ask((redis) => redis.xinfo("STREAM", key).catch(noSuchKey));
   if (stream === undefined) return { ...none, ...noIds, memoryBytes: 0, consumers: [] };
   const length = Number(fieldOf(stream, "length"));
+  const added = fieldOf(stream, "entries-added");
+  const entriesAdded = typeof added === "number" ? added : null;
   const memoryBytes = await billing.ask((redis) => redis.memory("USAGE", key));
   const entryIds = { firstId: entryId(fieldOf(stream, "first-entry")), lastId: entryId(fieldOf(stream, "last-entry")) };
   const groups = replyArray(await billing.ask((redis) => redis.xinfo("GROUPS", key)));
   const group = groups.find((one) => fieldOf(one, "name") === GROUP);
   if (group === undefined) {
-    const waiting = { length, lag: length, unsettled: length, oldestUnsettledMs: ageOf(entryIds.firstId) };
+    const waiting = {
+      length,
+      entriesAdded,
+      lag: length,
+      unsettled: length,
+      oldestUnsettledMs: ageOf(entryIds.firstId),
+    };
     return { ...none, ...noIds, ...entryIds, ...waiting, memoryBytes, consumers: [] };
   }
   const lastDeliveredId = String(fieldOf(group, "last-delivered-id"));
@@ -133,6 +158,7 @@ async function readShardStats(billing: Billing, shard: number): Promise<ShardSta
     shard,
     ...entryIds,
     length,
+    entriesAdded,
     lag,
     pending,
     // How many were never delivered Redis may not know; that there is none it shows.
@@ -141,8 +167,13 @@ async function readShardStats(billing: Billing, shard: number): Promise<ShardSta
     oldestUnsettledMs: largest([oldestPendingMs, oldestUnreadMs]),
     lastDeliveredId,
     memoryBytes,
-    consumers: await readConsumers(billing, shard),
+    consumers: await readShardConsumers(billing, shard),
   };
+}
+
+async function readShardConsumers(billing: Billing, shard: number): Promise<ShardConsumer[]> {
+  const consumers = await readConsumers(billing, shard);
+  return consumers.map((one) => ({ ...one, live: isLive(consumers, one.name), act: isActConsumer(one.name) }));
 }
 
 async function oldestPending(billing: Billing, key: string): Promise<number | null> {

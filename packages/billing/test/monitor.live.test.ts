@@ -3,9 +3,14 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import {
   type AccountRef,
   chargeMany,
+  GROUP,
   type MonitorSettings,
   monitor,
+  proveShard,
+  readPendingAges,
+  readProven,
   readStats,
+  readStreams,
   type Stats,
   shardOf,
   streamKey,
@@ -216,6 +221,24 @@ describe("statistics", () => {
     const { totals } = await readStats(stage.billing);
     expect(totals).toMatchObject({ unsettled: 4, settledPerSecond: 2 });
     expect(totals.drainMs).toBe(2_000);
+  });
+
+  test("7 what is pending is told by age, to the last entry, and beside it how far each shard is proven", async () => {
+    const account = await stage.account("100");
+    const shard = shardOf(account.id, 16);
+    for (const ageMs of [700_000, 120_000, 90_000, 30_000]) await oldEntry(account, ageMs);
+    await stage.billing.redis.xgroup("CREATE", streamKey(shard), GROUP, "0", "MKSTREAM");
+    await stage.billing.redis.xreadgroup("GROUP", GROUP, "gone", "COUNT", 10, "STREAMS", streamKey(shard), ">");
+    const { shards } = await readStreams(stage.billing);
+    expect(await readPendingAges(stage.billing, shards, [60_000, 600_000])).toEqual({ counts: [1, 2, 1], unread: 0 });
+    expect(shards[shard]?.consumers).toMatchObject([{ name: "gone", live: true, act: false, pending: 4 }]);
+    expect(shards[shard]?.entriesAdded).toBe(4);
+    const [first] = await stage.billing.redis.xpending(streamKey(shard), GROUP, "-", "+", 1);
+    await stage.billing.redis.xack(streamKey(shard), GROUP, String((first as unknown[])[0]));
+    await proveShard(stage.billing, shard);
+    const proven = await readProven(stage.billing);
+    expect(proven[shard]).toEqual({ shard, mark: String((first as unknown[])[0]), unaccounted: 1 });
+    expect(proven[(shard + 1) % 16]).toMatchObject({ mark: "0-0", unaccounted: 0 });
   });
 
   test("each shard has its memory, and each consumer its idle time and, where the server tells, its inactive time", async () => {

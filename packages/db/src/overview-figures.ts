@@ -10,22 +10,53 @@ const CHARGES_MAX = 100_000;
 /** Deductions in the books by the second of their charge. `charges` is null where more happened since than one reading may count. */
 export type ChargePoint = { from: Date; charges: number | null };
 
-/** `buckets` even parts of the last `seconds`, oldest first. What is not settled yet is not counted. */
-export async function readChargeSeries(db: Db, options: { seconds: number; buckets: number }): Promise<ChargePoint[]> {
-  const buckets = Math.max(1, Math.min(600, Math.trunc(options.buckets)));
-  const width = options.seconds / buckets;
-  const { rows } = await db.$client.query<{ from: Date; charges: string | null }>(
+/** `buckets` even parts of the last `seconds`. */
+export type Span = { seconds: number; buckets: number };
+
+/** Oldest first. What is not settled yet is not counted. */
+export async function readChargeSeries(db: Db, span: Span): Promise<ChargePoint[]> {
+  const newest = `SELECT created_at AS at FROM data.usage_log WHERE id > 0 AND created_at > (SELECT start FROM span) AND created_at <= now()
+                   ORDER BY created_at DESC, id DESC LIMIT $4`;
+  return (await readSeries(db, span, newest)).map(({ from, count }) => ({ from, charges: count }));
+}
+
+/** Deductions by the second in which they were settled, as `ChargePoint`; oldest first. */
+export async function readSettledSeries(db: Db, span: Span): Promise<{ from: Date; settled: number | null }[]> {
+  const newest = `SELECT settled_at AS at FROM (SELECT settled_at FROM data.usage_log ORDER BY id DESC LIMIT $4) n
+                   WHERE settled_at > (SELECT start FROM span) AND settled_at <= now()`;
+  return (await readSeries(db, span, newest)).map(({ from, count }) => ({ from, settled: count }));
+}
+
+/** `newest`: at most $4 moments within the span. */
+async function readSeries(db: Db, span: Span, newest: string): Promise<{ from: Date; count: number | null }[]> {
+  const buckets = Math.max(1, Math.min(600, Math.trunc(span.buckets)));
+  const width = span.seconds / buckets;
+  const { rows } = await db.$client.query<{ from: Date; count: string | null }>(
     `WITH span AS (SELECT now() - $1 * interval '1 second' AS start),
-          newest AS (SELECT created_at FROM data.usage_log WHERE id > 0 AND created_at > (SELECT start FROM span) AND created_at <= now()
-                      ORDER BY created_at DESC, id DESC LIMIT $4),
-          counted AS (SELECT floor(extract(epoch FROM created_at - (SELECT start FROM span)) / $3)::int AS n, count(*) AS charges FROM newest GROUP BY 1),
-          reach AS (SELECT CASE WHEN count(*) = $4 THEN min(created_at) END AS start FROM newest)
+          newest AS (${newest}),
+          counted AS (SELECT floor(extract(epoch FROM at - (SELECT start FROM span)) / $3)::int AS n, count(*) AS found FROM newest GROUP BY 1),
+          reach AS (SELECT CASE WHEN count(*) = $4 THEN min(at) END AS start FROM newest)
      SELECT start + n * $3 * interval '1 second' AS "from",
-            CASE WHEN start + n * $3 * interval '1 second' > (SELECT coalesce(start, '-infinity') FROM reach) THEN coalesce(charges, 0) END AS charges
+            CASE WHEN start + n * $3 * interval '1 second' > (SELECT coalesce(start, '-infinity') FROM reach) THEN coalesce(found, 0) END AS count
        FROM span CROSS JOIN generate_series(0, $2::int - 1) AS n LEFT JOIN counted USING (n) ORDER BY n`,
-    [options.seconds, buckets, width, CHARGES_MAX],
+    [span.seconds, buckets, width, CHARGES_MAX],
   );
-  return rows.map(({ from, charges }) => ({ from, charges: charges === null ? null : Number(charges) }));
+  return rows.map(({ from, count }) => ({ from, count: count === null ? null : Number(count) }));
+}
+
+/** Rows looked at for the rate of settling: the newest by id, so that the answer takes no longer with more rows. */
+const RATE_ROWS = 10_000;
+const RATE_WINDOW_S = 10;
+
+/** Deductions settled per second of the last ten; links are not counted. */
+export async function readSettledPerSecond(db: Db): Promise<number> {
+  const { rows } = await db.$client.query<{ settled: string; since_s: number }>(
+    `SELECT count(*) AS settled, CASE WHEN count(*) < $1 THEN $2 ELSE extract(epoch FROM now() - min(settled_at)) END::float8 AS since_s
+       FROM (SELECT settled_at FROM data.usage_log ORDER BY id DESC LIMIT $1) newest
+      WHERE settled_at > now() - make_interval(secs => $2)`,
+    [RATE_ROWS, RATE_WINDOW_S],
+  );
+  return Number(rows[0]?.settled ?? 0) / Math.max(0.001, rows[0]?.since_s ?? RATE_WINDOW_S);
 }
 
 export type OverviewFigures = {

@@ -27,6 +27,12 @@ export function toTrpcError(error: TRPCError): TRPCError {
   return new TRPCError({ code: codes[failure.code], message: failure.publicMessage, cause: failure });
 }
 
+/** For who shows what the other store still tells; null for what is no store's failure. */
+export function storeFailureOf(error: unknown): StoreFailure {
+  const failure = failureOf(error);
+  return failure === undefined ? null : { code: failure.code, retryable: failure.retryable };
+}
+
 export function storeFailure(error: TRPCError): StoreFailure {
   const { cause } = error;
   return cause instanceof domain.BillingError ? { code: cause.code, retryable: cause.retryable } : null;

@@ -1,8 +1,10 @@
 // Which lists can be taken away.
+import { alertsExport } from "@/server/alerts-router.ts";
 import { deductionsExport } from "@/server/deductions-router.ts";
 import type { Export } from "@/server/exports.ts";
 
 const lists: Record<string, Export> = {
+  alerts: alertsExport,
   deductions: deductionsExport,
 };
 

@@ -1,14 +1,18 @@
 // Every procedure of the console, by noun.
+import { alertsRouter } from "@/server/alerts-router.ts";
 import { deductionsRouter } from "@/server/deductions-router.ts";
 import { operatorsRouter } from "@/server/operators-router.ts";
 import { overviewRouter } from "@/server/overview-router.ts";
+import { streamsRouter } from "@/server/streams-router.ts";
 import { router } from "@/server/trpc.ts";
 import { viewsRouter } from "@/server/views-router.ts";
 
 export const appRouter = router({
+  alerts: alertsRouter,
   deductions: deductionsRouter,
   operators: operatorsRouter,
   overview: overviewRouter,
+  streams: streamsRouter,
   views: viewsRouter,
 });
 

@@ -1,8 +1,11 @@
 import type { Metadata } from "next";
-import { OverviewPage } from "@/views/overview/overview-page.tsx";
+import { translator } from "@/console/messages.ts";
+import { OverviewView } from "@/views/overview/overview-view.tsx";
 
-export const metadata: Metadata = { title: "Overview" };
+export async function generateMetadata(): Promise<Metadata> {
+  return { title: (await translator("overview"))("title") };
+}
 
 export default function Page() {
-  return <OverviewPage />;
+  return <OverviewView />;
 }
