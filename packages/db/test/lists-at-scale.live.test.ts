@@ -24,6 +24,8 @@ import {
   readBalanceOverTime,
   readChargeSeries,
   readOverviewFigures,
+  readSettledPerSecond,
+  readSettledSeries,
   readSpend,
   type TrailFilters,
 } from "../src/index.ts";
@@ -237,6 +239,8 @@ describe(`Section 9: with ${ROWS} deductions every page is answered from an inde
     await expectQuick("balance over time, 200 points", () => readBalanceOverTime(db, filled.bigAccountId, period, 200));
     await expectQuick("spend of a small account", () => readSpend(db, filled.smallAccountId, period, "Asia/Kolkata"));
     await expectQuick("charges of the last hour", () => readChargeSeries(db, { seconds: 3_600, buckets: 60 }));
+    await expectQuick("settled in the last hour", () => readSettledSeries(db, { seconds: 3_600, buckets: 60 }));
+    await expectQuick("rate of settling", () => readSettledPerSecond(db));
     await expectQuick("overview", () => readOverviewFigures(db));
     await expectQuick("letters by class", () => countLettersByClass(db));
     await expectQuick("spend of the largest account", () => readSpend(db, filled.bigAccountId, period, "Asia/Kolkata"));

@@ -18,6 +18,8 @@ import {
   readBalanceAt,
   readBalanceOverTime,
   readChargeSeries,
+  readSettledPerSecond,
+  readSettledSeries,
   readSpend,
   trailCursorAtSeq,
 } from "../src/index.ts";
@@ -255,6 +257,20 @@ describe("Section 7: figures of an account", () => {
     );
     expect(series.length).toBe(60);
     expect(series.reduce((sum, { charges }) => sum + (charges ?? 0), 0)).toBe(Number(row?.n));
+  });
+
+  test("what was settled by the second adds up, whenever it was charged", async () => {
+    await books.rows(
+      "UPDATE data.usage_log SET settled_at = now() - interval '5 seconds' WHERE id = (SELECT max(id) FROM data.usage_log)",
+    );
+    const settled = await readSettledSeries(books.db, { seconds: 20, buckets: 4 });
+    const [row] = await books.rows<{ n: string }>(
+      "SELECT count(*) AS n FROM data.usage_log WHERE settled_at > now() - interval '20 seconds' AND settled_at <= now()",
+    );
+    expect(settled.length).toBe(4);
+    expect(settled.reduce((sum, one) => sum + (one.settled ?? 0), 0)).toBe(Number(row?.n));
+    expect(Number(row?.n)).toBeGreaterThan(0);
+    expect(await readSettledPerSecond(books.db)).toBeGreaterThan(0);
   });
 });
 
