@@ -67,7 +67,7 @@ const settings = z.object({
   ALERT_DEAD_LETTERS: whole(0, 0, 1e9),
   ALERT_MEMORY_PERCENT: whole(60, 1, 100),
   DRAWDOWN_ADMIN_EMAIL: z.email("must be an e-mail address").optional(),
-  DRAWDOWN_ADMIN_PASSWORD: z.string().min(8, "must have at least 8 characters").optional(),
+  DRAWDOWN_ADMIN_PASSWORD: z.string().min(12, "must have at least 12 characters").optional(),
   REQUEST_ID_TTL_MINUTES: whole(60, 1, 10_080),
   UPSTREAM_SILENCE_SECONDS: whole(300, 1, 3_600),
   DRAIN_SECONDS: whole(60, 0, 3_600),

@@ -21,7 +21,7 @@ const settings = z
     DATABASE_URL: filled,
     REDIS_URL: filled.optional(),
     REDIS_CLUSTER_NODES: filled.transform((text) => text.split(",").map((node) => node.trim())).optional(),
-    NUM_SHARDS: z.coerce.number().int().min(1).max(1024).default(16),
+    NUM_SHARDS: z.coerce.number().int().min(1).max(16_384).default(16),
     CONSOLE_SESSION_HOURS: z.coerce.number().min(0.001).max(720).default(12),
     CONSOLE_URL: z
       .url({ protocol: /^https?$/ })
