@@ -37,6 +37,9 @@ export type PendingEntry = {
   unreadable: Unreadable | undefined;
 };
 
+/** Where an entry stands in the streams: shards in their order, each from its oldest entry on. */
+export type EntryPlace = { shard: number; entryId: string };
+
 /** One entry in the group's list: the holder, the time since delivery, the deliveries. */
 export type Holding = { entryId: string; consumer: string; idleMs: number; deliveries: number };
 
@@ -54,14 +57,19 @@ export async function listPending(
   return { entries, more: false };
 }
 
-/** The same, a page at a time. */
-export async function* pendingPages(billing: Billing, filters: PendingFilters): AsyncGenerator<PendingEntry[]> {
+/** The same, a page at a time; from behind `after` on, in pages that look at `size` entries. */
+export async function* pendingPages(
+  billing: Billing,
+  filters: PendingFilters,
+  { after, size = PAGE }: { after?: EntryPlace; size?: number } = {},
+): AsyncGenerator<PendingEntry[]> {
   const matches = entryMatcher(filters.ids);
   const newest = filters.olderThanMs === undefined ? "+" : String(Date.now() - filters.olderThanMs);
   for (const shard of chosenShards(billing, filters)) {
-    let from = "-";
+    if (after !== undefined && shard < after.shard) continue;
+    let from = shard === after?.shard ? `(${after.entryId}` : "-";
     for (;;) {
-      const holdings = await readHoldings(billing, shard, from, newest, PAGE, filters.consumer);
+      const holdings = await readHoldings(billing, shard, from, newest, size, filters.consumer);
       const last = holdings.at(-1);
       if (!last) break;
       const consumers = await readConsumers(billing, shard);
@@ -73,7 +81,7 @@ export async function* pendingPages(billing: Billing, filters: PendingFilters): 
       const page = holdings.map((holding) => describe(shard, holding, raws.get(holding.entryId), consumers));
       const chosen = page.filter(({ entryId, entry }) => matches(shard, entryId, entry));
       if (chosen.length > 0) yield chosen;
-      if (holdings.length < PAGE) break;
+      if (holdings.length < size) break;
       from = `(${last.entryId}`;
     }
   }

@@ -11,6 +11,7 @@ import operators from "./operators.json" with { type: "json" };
 import overview from "./overview.json" with { type: "json" };
 import pending from "./pending.json" with { type: "json" };
 import preferences from "./preferences.json" with { type: "json" };
+import replays from "./replays.json" with { type: "json" };
 import settings from "./settings.json" with { type: "json" };
 import shell from "./shell.json" with { type: "json" };
 import signIn from "./sign-in.json" with { type: "json" };
@@ -31,6 +32,7 @@ export default {
   overview,
   pending,
   preferences,
+  replays,
   settings,
   shell,
   signIn,

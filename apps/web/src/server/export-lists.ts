@@ -1,11 +1,15 @@
 // Which lists can be taken away.
 import { alertsExport } from "@/server/alerts-router.ts";
+import { deadLettersExport } from "@/server/dead-letters-router.ts";
 import { deductionsExport } from "@/server/deductions-router.ts";
 import type { Export } from "@/server/exports.ts";
+import { pendingExport } from "@/server/pending-router.ts";
 
 const lists: Record<string, Export> = {
   alerts: alertsExport,
+  "dead-letters": deadLettersExport,
   deductions: deductionsExport,
+  pending: pendingExport,
 };
 
 /** Undefined for a list that there is none of. */

@@ -1,26 +1,19 @@
 // Who may use the console, and one's own sign-in. Expected answers are values; each change is an act on record.
-import type { Act } from "@drawdown/billing";
 import { TRPCError } from "@trpc/server";
 import { z } from "zod";
+import { actInput, actOf } from "@/server/act-input.ts";
 import { countAttempt, forgiveAttempt } from "@/server/attempts.ts";
 import { domain } from "@/server/domain.ts";
-import type { Operator } from "@/server/session.ts";
 import { adminProcedure, router, viewerProcedure } from "@/server/trpc.ts";
 
 const role = z.enum(["viewer", "support", "admin"]);
-/** `actId` is made by the page when it asks: a double click is one act. */
-const act = { actId: z.uuid(), reason: z.string().trim().min(1).max(2_000) };
-const whom = { operatorId: z.uuid(), ...act };
+const whom = { operatorId: z.uuid(), ...actInput };
 const password = z.string().max(128);
-
-function actOf({ email, role: as }: Operator, { actId, reason }: { actId: string; reason: string }): Act {
-  return { id: actId, actor: email, role: as, reason };
-}
 
 const managed = {
   list: adminProcedure.query(({ ctx }) => domain.listOperators(ctx)),
   create: adminProcedure
-    .input(z.object({ email: z.string().max(320), name: z.string().max(128).optional(), role, ...act }))
+    .input(z.object({ email: z.string().max(320), name: z.string().max(128).optional(), role, ...actInput }))
     .mutation(({ ctx, input: { email, name, role: as, ...why } }) =>
       domain.createOperator(
         ctx,

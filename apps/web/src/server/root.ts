@@ -4,6 +4,9 @@ import { deductionsRouter } from "@/server/deductions-router.ts";
 import { operatorsRouter } from "@/server/operators-router.ts";
 import { overviewRouter } from "@/server/overview-router.ts";
 import { streamsRouter } from "@/server/streams-router.ts";
+import { deadLettersRouter } from "@/server/dead-letters-router.ts";
+import { pendingRouter } from "@/server/pending-router.ts";
+import { replaysRouter } from "@/server/replays-router.ts";
 import { router } from "@/server/trpc.ts";
 import { viewsRouter } from "@/server/views-router.ts";
 
@@ -13,6 +16,9 @@ export const appRouter = router({
   operators: operatorsRouter,
   overview: overviewRouter,
   streams: streamsRouter,
+  deadLetters: deadLettersRouter,
+  pending: pendingRouter,
+  replays: replaysRouter,
   views: viewsRouter,
 });
 
