@@ -45,7 +45,7 @@ export function MoveDialog({ move, onClose, onDone }: Props) {
       prepared={ids.length > 0}
       {...(command === undefined ? {} : { command })}
       act={(confirmation) => client.deadLetters[act].mutate({ ids, ...confirmation })}
-      outcome={(result) => <Moved act={act} result={result} />}
+      outcome={outcomeOf[act]}
       onDone={onDone}
     >
       {chosen.error !== null && <FaultNotice error={chosen.error} />}
@@ -54,6 +54,11 @@ export function MoveDialog({ move, onClose, onDone }: Props) {
     </ActDialog>
   );
 }
+
+const outcomeOf = {
+  discard: (result: LetterActResult) => <Moved act="discard" result={result} />,
+  restore: (result: LetterActResult) => <Moved act="restore" result={result} />,
+};
 
 function Moved({ act, result }: { act: LetterMove["act"]; result: LetterActResult }) {
   const t = useTranslations("deadLetters");
