@@ -1,12 +1,12 @@
 // Every procedure of the console, by noun.
 import { alertsRouter } from "@/server/alerts-router.ts";
+import { deadLettersRouter } from "@/server/dead-letters-router.ts";
 import { deductionsRouter } from "@/server/deductions-router.ts";
 import { operatorsRouter } from "@/server/operators-router.ts";
 import { overviewRouter } from "@/server/overview-router.ts";
-import { streamsRouter } from "@/server/streams-router.ts";
-import { deadLettersRouter } from "@/server/dead-letters-router.ts";
 import { pendingRouter } from "@/server/pending-router.ts";
 import { replaysRouter } from "@/server/replays-router.ts";
+import { streamsRouter } from "@/server/streams-router.ts";
 import { router } from "@/server/trpc.ts";
 import { viewsRouter } from "@/server/views-router.ts";
 
