@@ -89,8 +89,10 @@ export {
   countOperations,
   type ItemFilters,
   type OperationListFilters,
+  type OperationRecord,
   pageOperationItems,
   pageOperations,
+  readOperationRecord,
 } from "./operation-list.ts";
 export { controlOperation, type RunOutcome, resumeOperations, runOperation, type Wish } from "./operation-run.ts";
 export {

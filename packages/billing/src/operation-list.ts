@@ -3,13 +3,16 @@ import { given, listOf, type Page, type PageRequest } from "@drawdown/db";
 import type { Billing } from "./billing.ts";
 import {
   type ItemOutcome,
+  listItems,
   type Operation,
   type OperationItem,
   type OperationRow,
   operationColumns,
+  readOperation,
   readOperationRow,
 } from "./operations.ts";
-import { fromBooks } from "./postgres.ts";
+import { fromBooks, queryOf } from "./postgres.ts";
+import { isUuid } from "./stream.ts";
 
 export type OperationListFilters = {
   actor?: string;
@@ -87,3 +90,32 @@ export async function pageOperationItems(
 }
 
 export const countOperationItems = items.count;
+
+export type OperationRecord = {
+  operation: Operation;
+  /** The names of its targets: the first of them, and how many there are. */
+  targets: { names: string[]; total: number };
+  /** As it was frozen; null for an act that is no bulk act. */
+  firstTarget: Record<string, unknown> | null;
+};
+
+const NAMES = 200;
+
+/** One act as its page shows it, from the books alone; undefined when there is none of this id. Throws `postgres_unavailable`. */
+export async function readOperationRecord(
+  { db }: Pick<Billing, "db">,
+  id: string,
+): Promise<OperationRecord | undefined> {
+  const query = queryOf(db);
+  const operation = isUuid(id) ? await readOperation(query, id) : undefined;
+  if (operation === undefined) return undefined;
+  const [targets] = await query<OperationRecord["targets"]>(
+    `SELECT coalesce((SELECT jsonb_agg(t.name ORDER BY t.n)
+                        FROM jsonb_array_elements_text(x.targets) WITH ORDINALITY AS t(name, n) WHERE t.n <= $2), '[]') AS names,
+            jsonb_array_length(x.targets) AS total
+       FROM data.operator_action x WHERE x.id = $1`,
+    [id, NAMES],
+  );
+  const [first] = await listItems(query, id, {}, { limit: 1 });
+  return { operation, targets: targets ?? { names: [], total: 0 }, firstTarget: first?.target ?? null };
+}

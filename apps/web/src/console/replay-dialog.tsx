@@ -11,7 +11,7 @@ import { impactOf } from "@/console/act.ts";
 import { useCommand } from "@/console/act-command.ts";
 import { ActDialog } from "@/console/act-dialog.tsx";
 import { FaultNotice } from "@/console/fault-notice.tsx";
-import { traceHref } from "@/console/hrefs.ts";
+import { traceHref } from "@/console/navigation.ts";
 import type { ReplayChoice } from "@/server/replays-router.ts";
 import { useTRPCClient } from "@/trpc/client.ts";
 import { Amount } from "@/ui/amount.tsx";

@@ -3,12 +3,14 @@ import { alertsExport } from "@/server/alerts-router.ts";
 import { deadLettersExport } from "@/server/dead-letters-router.ts";
 import { deductionsExport } from "@/server/deductions-router.ts";
 import type { Export } from "@/server/exports.ts";
+import { operationsExport } from "@/server/operations-router.ts";
 import { pendingExport } from "@/server/pending-router.ts";
 
 const lists: Record<string, Export> = {
   alerts: alertsExport,
   "dead-letters": deadLettersExport,
   deductions: deductionsExport,
+  operations: operationsExport,
   pending: pendingExport,
 };
 

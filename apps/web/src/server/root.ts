@@ -2,6 +2,7 @@
 import { alertsRouter } from "@/server/alerts-router.ts";
 import { deadLettersRouter } from "@/server/dead-letters-router.ts";
 import { deductionsRouter } from "@/server/deductions-router.ts";
+import { operationsRouter } from "@/server/operations-router.ts";
 import { operatorsRouter } from "@/server/operators-router.ts";
 import { overviewRouter } from "@/server/overview-router.ts";
 import { pendingRouter } from "@/server/pending-router.ts";
@@ -13,6 +14,7 @@ import { viewsRouter } from "@/server/views-router.ts";
 export const appRouter = router({
   alerts: alertsRouter,
   deductions: deductionsRouter,
+  operations: operationsRouter,
   operators: operatorsRouter,
   overview: overviewRouter,
   streams: streamsRouter,

@@ -1,6 +1,6 @@
 import type { DeadLetterListRow } from "@drawdown/db";
 import type { useTranslations } from "use-intl";
-import { accountHref, traceHref } from "@/console/hrefs.ts";
+import { accountHref, traceHref } from "@/console/navigation.ts";
 import { Amount } from "@/ui/amount.tsx";
 import { Badge } from "@/ui/badge.tsx";
 import { Button } from "@/ui/button.tsx";

@@ -5,7 +5,7 @@ import type { DeadLetterListRow } from "@drawdown/db";
 import { keepPreviousData, skipToken, useQuery } from "@tanstack/react-query";
 import { useTranslations } from "use-intl";
 import { FaultNotice } from "@/console/fault-notice.tsx";
-import { accountHref, operationHref, traceHref } from "@/console/hrefs.ts";
+import { accountHref, operationHref, traceHref } from "@/console/navigation.ts";
 import { useReasonAgainst } from "@/console/operator.tsx";
 import { RawEntry } from "@/console/raw-entry.tsx";
 import type { RawField } from "@/server/raw-entry.ts";

@@ -10,7 +10,7 @@ import { impactOf } from "@/console/act.ts";
 import { useCommand } from "@/console/act-command.ts";
 import { ActDialog } from "@/console/act-dialog.tsx";
 import { FaultNotice } from "@/console/fault-notice.tsx";
-import { operationHref } from "@/console/hrefs.ts";
+import { operationHref } from "@/console/navigation.ts";
 import type { ReplayChoice } from "@/server/replays-router.ts";
 import { useTRPCClient } from "@/trpc/client.ts";
 import { SkeletonLines } from "@/ui/states.tsx";

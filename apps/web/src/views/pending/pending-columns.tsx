@@ -1,5 +1,5 @@
 import type { useTranslations } from "use-intl";
-import { accountHref, traceHref } from "@/console/hrefs.ts";
+import { accountHref, traceHref } from "@/console/navigation.ts";
 import type { PendingRow } from "@/server/pending-router.ts";
 import { Amount } from "@/ui/amount.tsx";
 import { Badge } from "@/ui/badge.tsx";

@@ -4,7 +4,7 @@
 import { keepPreviousData, skipToken, useQuery } from "@tanstack/react-query";
 import { useTranslations } from "use-intl";
 import { FaultNotice } from "@/console/fault-notice.tsx";
-import { accountHref, traceHref } from "@/console/hrefs.ts";
+import { accountHref, traceHref } from "@/console/navigation.ts";
 import { useReasonAgainst } from "@/console/operator.tsx";
 import { RawEntry } from "@/console/raw-entry.tsx";
 import type { PendingRow } from "@/server/pending-router.ts";

@@ -1,0 +1,86 @@
+"use client";
+
+import type { Operation } from "@drawdown/billing";
+import Link from "next/link";
+import { useMemo } from "react";
+import { useTranslations } from "use-intl";
+import { operationHref } from "@/console/navigation.ts";
+import type { Column } from "@/ui/data-table.tsx";
+import { Moment } from "@/ui/moment.tsx";
+import { OperationState, useActionWord } from "@/views/operations/operation-words.tsx";
+
+export function useOperationColumns(): Column<Operation>[] {
+  const t = useTranslations("operations");
+  const word = useActionWord();
+  return useMemo(
+    () => [
+      { id: "at", title: t("column.at"), cell: ({ startedAt }) => <Moment at={startedAt} /> },
+      {
+        id: "action",
+        title: t("column.action"),
+        cell: ({ id, action }) => (
+          <Link className="link font-medium" href={operationHref(id)} prefetch={false}>
+            {word(action)}
+          </Link>
+        ),
+      },
+      {
+        id: "actor",
+        title: t("column.actor"),
+        cell: ({ actor, role }) => (
+          <>
+            <bdi>{actor}</bdi> <span className="text-xs text-faint">{role}</span>
+          </>
+        ),
+      },
+      {
+        id: "reason",
+        title: t("column.reason"),
+        cell: ({ reason }) => (
+          <bdi className="line-clamp-2 max-w-72 min-w-40 wrap-anywhere" title={reason}>
+            {reason}
+          </bdi>
+        ),
+      },
+      { id: "state", title: t("column.state"), cell: (operation) => <OperationState {...operation} /> },
+      { id: "counts", title: t("column.counts"), cell: (operation) => <Counts operation={operation} /> },
+      {
+        id: "change",
+        title: t("column.change"),
+        cell: ({ before, after }) => <Change before={before} after={after} />,
+      },
+    ],
+    [t, word],
+  );
+}
+
+function Counts({ operation: { counts } }: { operation: Operation }) {
+  const t = useTranslations("operations");
+  if (counts === null) return null;
+  const parts = (["applied", "already", "failed", "left"] as const).filter((name) => counts[name] > 0);
+  return (
+    <span className="whitespace-nowrap">
+      {parts.map((name) => t(`counted.${name}`, { count: counts[name] })).join(", ") || t("counted.none")}
+    </span>
+  );
+}
+
+/** The few values that changed, in short; the act's own page has them whole. */
+function Change({ before, after }: { before: unknown; after: unknown }) {
+  const [was, is] = [shortOf(before), shortOf(after)];
+  if (was === "" && is === "") return null;
+  return (
+    <code className="line-clamp-2 max-w-72 font-mono text-xs text-quiet wrap-anywhere">
+      <bdi>{was}</bdi> → <bdi>{is}</bdi>
+    </code>
+  );
+}
+
+function shortOf(value: unknown): string {
+  if (typeof value !== "object" || value === null) return "";
+  return Object.entries(value)
+    .filter(([, one]) => typeof one !== "object" && one !== 0)
+    .slice(0, 4)
+    .map(([name, one]) => `${name} ${String(one)}`)
+    .join(", ");
+}
