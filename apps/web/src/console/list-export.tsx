@@ -14,15 +14,16 @@ const FORMATS = [
 type Props = {
   list: string;
   address: Pick<ListAddress<string>, "filters" | "page">;
+  of: Readonly<Record<string, string>> | undefined;
   /** The window that is shown: the file has what the filters find in it. */
   pin: string | undefined;
 };
 
 /** The whole filtered set as a file, streamed. */
-export function ExportMenu({ list, address, pin }: Props) {
+export function ExportMenu({ list, address, of, pin }: Props) {
   const t = useTranslations("lists");
   const hrefOf = (format: string) => {
-    const asked = new URLSearchParams({ ...address.filters, order: address.page.order, format });
+    const asked = new URLSearchParams({ ...address.filters, ...of, order: address.page.order, format });
     if (pin !== undefined) asked.set("pin", pin);
     return `/api/export/${list}?${asked.toString()}`;
   };

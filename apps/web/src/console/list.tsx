@@ -50,7 +50,9 @@ export type ListProps<Row, Key extends string> = {
   empty: { title: string; help: string };
   ordered?: boolean;
   exported?: boolean;
-} & Pick<DataTableProps<Row>, "rowTone" | "below">;
+  /** What the export is of beside its filters, where the page's path says it: an account. */
+  exportedOf?: Readonly<Record<string, string>>;
+} & Pick<DataTableProps<Row>, "rowTone" | "below" | "above">;
 
 export function List<Row extends object, Key extends string>(props: ListProps<Row, Key>) {
   const { query, address, filters, name, exported = true, ordered = true } = props;
@@ -61,7 +63,7 @@ export function List<Row extends object, Key extends string>(props: ListProps<Ro
         <div className="ms-auto flex flex-wrap items-end gap-2">
           {ordered && <OrderChoice order={address.page.order} onChange={address.setOrder} />}
           <SavedViews page={name} />
-          {exported && <ExportMenu list={name} address={address} pin={query.data?.pin} />}
+          {exported && <ExportMenu list={name} address={address} of={props.exportedOf} pin={query.data?.pin} />}
         </div>
       </div>
       <Newer {...props} />
@@ -97,6 +99,7 @@ function Rows<Row extends object, Key extends string>(props: ListProps<Row, Key>
       busy={query.isFetching}
       {...(props.rowTone ? { rowTone: props.rowTone } : {})}
       {...(props.below ? { below: props.below } : {})}
+      {...(props.above ? { above: props.above } : {})}
       {...(selection
         ? {
             selection: {

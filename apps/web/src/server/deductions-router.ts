@@ -1,10 +1,13 @@
 // usage_log, as its page shows it.
 import type { DeductionFilters } from "@drawdown/db";
 import { z } from "zod";
-import { books } from "@/server/domain.ts";
+import { books, domain } from "@/server/domain.ts";
 import type { Export } from "@/server/exports.ts";
 import { filterMoment, filterText, given, pageInput, pinInput } from "@/server/list-input.ts";
 import { router, viewerProcedure } from "@/server/trpc.ts";
+
+/** A request id may be of several deductions: none of them hides the one that has it as its own. */
+const SAME_ID_MAX = 500;
 
 /** As they stand in the address of the page. */
 const filters = z
@@ -49,6 +52,19 @@ export const deductionsRouter = router({
   newer: viewerProcedure
     .input(z.object({ filters, pin: pinInput }))
     .query(({ ctx, input }) => books.countNewerDeductions(ctx.db, input.filters, input.pin)),
+  /** The row as it is now, why it cost that, and what can still be given back; null when no row has this id. */
+  one: viewerProcedure
+    .input(z.object({ deductionId: z.string().min(1).max(512) }))
+    .query(async ({ ctx, input: { deductionId } }) => {
+      const { rows } = await books.listDeductions(ctx.db, { id: deductionId }, { limit: SAME_ID_MAX });
+      const deduction = rows.find((row) => row.deductionId === deductionId);
+      if (deduction === undefined) return null;
+      const [why, refundable] = await Promise.all([
+        domain.explainCost(ctx.db, deduction),
+        domain.readRefundable(ctx, deductionId),
+      ]);
+      return { deduction, why, refundable: refundable ?? null };
+    }),
 });
 
 export const deductionsExport: Export = {

@@ -1,4 +1,7 @@
 // Which lists can be taken away.
+
+import { trailExport } from "@/server/account-router.ts";
+import { accountsExport } from "@/server/accounts-router.ts";
 import { alertsExport } from "@/server/alerts-router.ts";
 import { deadLettersExport } from "@/server/dead-letters-router.ts";
 import { deductionsExport } from "@/server/deductions-router.ts";
@@ -9,6 +12,8 @@ import { pendingExport } from "@/server/pending-router.ts";
 const lists: Record<string, Export> = {
   alerts: alertsExport,
   "dead-letters": deadLettersExport,
+  accounts: accountsExport,
+  "account-trail": trailExport,
   deductions: deductionsExport,
   operations: operationsExport,
   pending: pendingExport,

@@ -1,4 +1,7 @@
 // Every procedure of the console, by noun.
+
+import { accountRouter } from "@/server/account-router.ts";
+import { accountsRouter } from "@/server/accounts-router.ts";
 import { alertsRouter } from "@/server/alerts-router.ts";
 import { deadLettersRouter } from "@/server/dead-letters-router.ts";
 import { deductionsRouter } from "@/server/deductions-router.ts";
@@ -13,6 +16,8 @@ import { viewsRouter } from "@/server/views-router.ts";
 
 export const appRouter = router({
   alerts: alertsRouter,
+  account: accountRouter,
+  accounts: accountsRouter,
   deductions: deductionsRouter,
   operations: operationsRouter,
   operators: operatorsRouter,

@@ -63,6 +63,8 @@ export type DataTableProps<Row> = {
   };
   /** What stands in the place of a row that belongs to it: drawn after it over the whole width. */
   below?: (row: Row) => ReactNode;
+  /** The same before it. */
+  above?: (row: Row) => ReactNode;
   busy?: boolean;
 };
 
@@ -149,12 +151,13 @@ function Line<Row extends object>({
   rowTone,
   selection,
   below,
+  above,
   span,
 }: BodyProps<Row> & { row: BodyProps<Row>["table"][number]; span: number }) {
   const name = rowName(row.original);
-  const more = below?.(row.original);
   return (
     <>
+      <Beside span={span}>{above?.(row.original)}</Beside>
       <tr data-row={row.id} data-tone={rowTone?.(row.original)} data-selected={selection?.ids.has(row.id) || undefined}>
         {selection && (
           <td className="data-table-select">
@@ -172,12 +175,17 @@ function Line<Row extends object>({
           </td>
         ))}
       </tr>
-      {more != null && more !== false && (
-        <tr className="data-table-below">
-          <td colSpan={span}>{more}</td>
-        </tr>
-      )}
+      <Beside span={span}>{below?.(row.original)}</Beside>
     </>
+  );
+}
+
+function Beside({ span, children }: { span: number; children: ReactNode }) {
+  if (children == null || children === false) return null;
+  return (
+    <tr className="data-table-below">
+      <td colSpan={span}>{children}</td>
+    </tr>
   );
 }
 

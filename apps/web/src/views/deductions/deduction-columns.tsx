@@ -1,6 +1,7 @@
 import type { Deduction } from "@drawdown/db";
 import Link from "next/link";
 import type { useTranslations } from "use-intl";
+import { ExpandButton, type Expanded } from "@/console/expanded.tsx";
 import { Amount } from "@/ui/amount.tsx";
 import { Badge } from "@/ui/badge.tsx";
 import type { Column } from "@/ui/data-table.tsx";
@@ -9,7 +10,7 @@ import { Moment } from "@/ui/moment.tsx";
 
 type Words = ReturnType<typeof useTranslations<"deductions">>;
 
-export function deductionColumns(t: Words): Column<Deduction>[] {
+export function deductionColumns(t: Words, expanded: Expanded): Column<Deduction>[] {
   return [
     { id: "at", title: t("column.at"), cell: ({ createdAt }) => <Moment at={createdAt} /> },
     {
@@ -40,6 +41,14 @@ export function deductionColumns(t: Words): Column<Deduction>[] {
     { id: "after", title: t("column.after"), align: "end", cell: ({ balanceAfter }) => amountOr(t, balanceAfter) },
     { id: "seq", title: t("column.seq"), align: "end", cell: ({ accountSeq }) => accountSeq ?? t("none") },
     { id: "state", title: t("column.state"), cell: (row) => <State row={row} t={t} /> },
+    {
+      id: "why",
+      title: t("detail.column"),
+      align: "end",
+      cell: ({ id, deductionId }) => (
+        <ExpandButton expanded={expanded} id={id} label={t("detail.show", { id: deductionId })} />
+      ),
+    },
   ];
 }
 

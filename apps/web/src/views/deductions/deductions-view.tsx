@@ -5,6 +5,8 @@ import type { Deduction } from "@drawdown/db";
 import { skipToken, useQuery } from "@tanstack/react-query";
 import { useMemo } from "react";
 import { useTranslations } from "use-intl";
+import { DeductionDetail } from "@/console/deduction-detail.tsx";
+import { useExpanded } from "@/console/expanded.tsx";
 import { List } from "@/console/list.tsx";
 import { useListAddress } from "@/console/list-address.ts";
 import type { FilterSpec } from "@/console/list-filters.tsx";
@@ -36,7 +38,10 @@ export function DeductionsView() {
   const window = list.data === undefined ? skipToken : { filters, pin: list.data.pin };
   const total = useQuery(trpc.deductions.count.queryOptions(window));
   const newer = useQuery({ ...trpc.deductions.newer.queryOptions(window), ...newerQuery });
-  const columns = useMemo(() => deductionColumns(t), [t]);
+  const expanded = useExpanded();
+  const columns = useMemo(() => deductionColumns(t, expanded), [t, expanded]);
+  const below = ({ id, deductionId }: Deduction) =>
+    expanded.has(id) ? <DeductionDetail deductionId={deductionId} /> : null;
   return (
     <List<Deduction, Key>
       name="deductions"
@@ -52,6 +57,7 @@ export function DeductionsView() {
       rowTone={({ settledAt, balanceCheck }) =>
         settledAt === null ? "warning" : balanceCheck === "mismatch" ? "critical" : undefined
       }
+      below={below}
       empty={{ title: t("empty.title"), help: t("empty.help") }}
     />
   );
