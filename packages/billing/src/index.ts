@@ -88,6 +88,7 @@ export {
   countOperationItems,
   countOperations,
   type ItemFilters,
+  listAccountOperations,
   type OperationListFilters,
   type OperationRecord,
   pageOperationItems,
@@ -182,7 +183,7 @@ export {
   reconcile,
   type UnaccountedEntry,
 } from "./reconcile.ts";
-export { type Refund, type RefundOutcome, refund } from "./refund.ts";
+export { type Refund, type Refundable, type RefundOutcome, readRefundable, refund } from "./refund.ts";
 export { type RepairOutcome, repair } from "./repair.ts";
 export { type PlannedLink, planRepair, type RepairPlan, type WriteOff } from "./repair-plan.ts";
 export { freezeReplay, startReplay } from "./replay.ts";

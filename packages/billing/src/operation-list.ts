@@ -63,6 +63,29 @@ export async function pageOperations(
 export const countOperations = operations.count;
 export const countNewerOperations = operations.newer;
 
+const ACCOUNT_OPERATIONS_MAX = 200;
+
+/**
+ * What operators did to one account, the newest first, at most 200: credits, refunds, limits and statuses by the audit rows that they
+ * wrote in the same transaction, and so of the same time; accepted breaks and repairs by their targets. Throws `postgres_unavailable`.
+ */
+export async function listAccountOperations(billing: Pick<Billing, "db">, accountId: string): Promise<Operation[]> {
+  if (!isUuid(accountId)) return [];
+  const rows = await queryOf(billing.db)<OperationRow>(
+    `SELECT ${operationColumns} FROM data.operator_action x WHERE x.id = ANY(ARRAY(
+       SELECT o.id FROM (SELECT id, created_at FROM data.account_balance_audit
+                          WHERE account_id = $1 AND credits_version IS NOT NULL ORDER BY credits_version DESC LIMIT $3) u
+         JOIN data.operator_action o ON o.started_at = u.created_at
+        WHERE o.targets ? $2 OR o.result->>'audit_id' = u.id::text
+       UNION
+       SELECT o.id FROM data.operator_action o
+        WHERE o.action IN ('accept', 'repair') AND EXISTS (SELECT FROM jsonb_array_elements_text(o.targets) t WHERE starts_with(t, $2))))
+     ORDER BY x.started_at DESC, x.id DESC LIMIT $3`,
+    [accountId, accountId, ACCOUNT_OPERATIONS_MAX],
+  );
+  return rows.map(readOperationRow);
+}
+
 export type ItemFilters = { operationId: string; outcome?: ItemOutcome | "left" };
 
 // Targets are frozen with their act: none is ever newer.

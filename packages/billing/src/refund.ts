@@ -5,7 +5,7 @@ import type { Billing } from "./billing.ts";
 import { BillingError } from "./errors.ts";
 import { formatUnits, parseUnits } from "./money.ts";
 import { type Act, checkAct, recordAct } from "./operations.ts";
-import { inTransaction, isTransient, type Query } from "./postgres.ts";
+import { inTransaction, isTransient, type Query, queryOf } from "./postgres.ts";
 
 /** A refund as it is on record. */
 export type Refund = {
@@ -58,10 +58,7 @@ async function refundOnce(
   act: Act,
   amountNanos: bigint | undefined,
 ): Promise<RefundOutcome> {
-  const [charged] = await query<Charged>(
-    "SELECT id, account_id, currency, cost FROM data.usage_log WHERE deduction_id = $1 AND settled_at IS NOT NULL",
-    [deductionId],
-  );
+  const charged = await readCharged(query, deductionId);
   if (!charged) return { outcome: "not_settled" };
   const [before] = await query<{ balance: string; total_credits: string }>(
     "SELECT balance, total_credits FROM data.account_balance WHERE id = $1 FOR NO KEY UPDATE",
@@ -70,7 +67,7 @@ async function refundOnce(
   const id = act.id ?? randomUUID();
   const chargedNanos = parseUnits(charged.cost);
   const earlier = await readRefunds(query, charged.account_id, deductionId);
-  const refundedNanos = earlier.reduce((sum, { amount }) => sum + parseUnits(amount), 0n);
+  const refundedNanos = sumOf(earlier);
   const known = {
     operationId: id,
     deductionId,
@@ -101,6 +98,48 @@ async function refundOnce(
   await recordAct(query, { ...act, id }, { action: "refund", targets: [deductionId], counts, before, after, result });
   const total = refundedNanos + requestedNanos;
   return { outcome: "refunded", ...known, amountNanos: requestedNanos, refundedNanos: total, auditId: credit.id };
+}
+
+/** What can still be given back of a settled deduction. Decimal text of units. */
+export type Refundable = {
+  deductionId: string;
+  accountId: string;
+  currency: string;
+  charged: string;
+  refunded: string;
+  left: string;
+};
+
+/** Undefined: no settled deduction has this id. Throws `postgres_unavailable`. */
+export async function readRefundable(
+  billing: Pick<Billing, "db">,
+  deductionId: string,
+): Promise<Refundable | undefined> {
+  const query = queryOf(billing.db);
+  const charged = await readCharged(query, deductionId);
+  if (!charged) return undefined;
+  const chargedNanos = parseUnits(charged.cost);
+  const refundedNanos = sumOf(await readRefunds(query, charged.account_id, deductionId));
+  return {
+    deductionId,
+    accountId: charged.account_id,
+    currency: charged.currency,
+    charged: formatUnits(chargedNanos),
+    refunded: formatUnits(refundedNanos),
+    left: formatUnits(chargedNanos - refundedNanos),
+  };
+}
+
+async function readCharged(query: Query, deductionId: string): Promise<Charged | undefined> {
+  const [charged] = await query<Charged>(
+    "SELECT id, account_id, currency, cost FROM data.usage_log WHERE deduction_id = $1 AND settled_at IS NOT NULL",
+    [deductionId],
+  );
+  return charged;
+}
+
+function sumOf(refunds: readonly { amount: string }[]): bigint {
+  return refunds.reduce((sum, { amount }) => sum + parseUnits(amount), 0n);
 }
 
 /** Every refund of a deduction has a reference of its own, that begins with the deduction's id. */

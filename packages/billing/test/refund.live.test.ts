@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { listOperations, peekBalance, refund } from "../src/index.ts";
+import { freezeAccount, listAccountOperations, listOperations, peekBalance, readRefundable, refund } from "../src/index.ts";
 import {
   addEntry,
   anAct,
@@ -25,6 +25,31 @@ const given = async () =>
     ?.sum;
 
 describe("refund", () => {
+  test("Rule 8: what is left to refund, and every act on an account, can be asked for", async () => {
+    const [account, other] = [await stage.account("100"), await stage.account("100")];
+    const [deductionId = ""] = await chargeUnits(stage, account, 1);
+    expect(await readRefundable(stage.billing, deductionId)).toBeUndefined();
+    await settleAll(stage);
+    const acts = [anAct({ reason: "first" }), anAct({ reason: "second" })];
+    for (const act of acts) await refund(stage.billing, deductionId, act, UNIT / 4n);
+    await freezeAccount(stage.billing, account.id, anAct({ reason: "third" }));
+    await freezeAccount(stage.billing, other.id, anAct({ reason: "another's" }));
+    expect(await readRefundable(stage.billing, deductionId)).toEqual({
+      deductionId,
+      accountId: account.id,
+      currency: "USD",
+      charged: "1.000000000",
+      refunded: "0.500000000",
+      left: "0.500000000",
+    });
+    const operations = await listAccountOperations(stage.billing, account.id);
+    expect(operations.map(({ action, reason }) => [action, reason])).toEqual([
+      ["freeze", "third"],
+      ["refund", "second"],
+      ["refund", "first"],
+    ]);
+  });
+
   test("Rule 8: a refund is a credit that names its deduction, reaches Redis as a link, and is on record with both balances", async () => {
     const account = await stage.account("100");
     const [deductionId = ""] = await chargeUnits(stage, account, 2);
