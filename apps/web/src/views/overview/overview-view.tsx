@@ -5,7 +5,7 @@
 import { useTranslations } from "use-intl";
 import { FaultNotice } from "@/console/fault-notice.tsx";
 import { PageTitle } from "@/console/page-title.tsx";
-import { useKept } from "@/console/part.ts";
+import { useKept } from "@/console/part.tsx";
 import type { OverviewFrame } from "@/server/overview-router.ts";
 import { useTRPC } from "@/trpc/client.ts";
 import { useLive } from "@/trpc/live.ts";

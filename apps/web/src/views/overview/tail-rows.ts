@@ -6,7 +6,7 @@ import type { OverviewFrame } from "@/server/overview-router.ts";
 
 type Row = OverviewFrame["deductions"][number];
 
-const SHOWN = 12;
+const SHOWN = 10;
 /** Beyond it nobody reads on; the list of deductions has them all. */
 const WAITING = 500;
 
