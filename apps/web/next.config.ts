@@ -6,7 +6,11 @@ const root = join(import.meta.dirname, "../..");
 
 const config: NextConfig = {
   outputFileTracingRoot: root,
-  turbopack: { root },
+  turbopack: {
+    root,
+    // Texts reach the browser compiled (src/console/messages.ts): it needs no parser of them.
+    resolveAlias: { "use-intl/format-message": "use-intl/format-message/format-only" },
+  },
   poweredByHeader: false,
   reactStrictMode: true,
   devIndicators: false,

@@ -22,6 +22,8 @@ export function createContext({ headers }: { headers: Headers }): Context {
 }
 
 const PING_MS = 5_000;
+/** A line is drawn anew after this long, and with it who asks is looked at again. */
+const LINE_MS = 60_000;
 
 const t = initTRPC
   .context<Context>()
@@ -30,7 +32,9 @@ const t = initTRPC
     transformer: superjson,
     // A stack names paths of the server: for its log alone.
     isDev: false,
-    sse: { ping: { enabled: true, intervalMs: PING_MS }, client: { reconnectAfterInactivityMs: 3 * PING_MS } },
+    sse: {
+    maxDurationMs: LINE_MS,
+    ping: { enabled: true, intervalMs: PING_MS }, client: { reconnectAfterInactivityMs: 3 * PING_MS } },
     errorFormatter: ({ shape, error }) => ({
       ...shape,
       // What is no answer of ours is not shown: a driver's message can name hosts and users.
