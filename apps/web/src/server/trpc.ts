@@ -33,8 +33,10 @@ const t = initTRPC
     // A stack names paths of the server: for its log alone.
     isDev: false,
     sse: {
-    maxDurationMs: LINE_MS,
-    ping: { enabled: true, intervalMs: PING_MS }, client: { reconnectAfterInactivityMs: 3 * PING_MS } },
+      maxDurationMs: LINE_MS,
+      ping: { enabled: true, intervalMs: PING_MS },
+      client: { reconnectAfterInactivityMs: 3 * PING_MS },
+    },
     errorFormatter: ({ shape, error }) => ({
       ...shape,
       // What is no answer of ours is not shown: a driver's message can name hosts and users.
