@@ -72,6 +72,7 @@ export const least: Record<string, Role> = {
   "streams.live": "viewer",
   "streams.previewCleanup": "admin",
   "streams.unaccounted": "viewer",
+  "trace.of": "viewer",
   "views.list": "viewer",
   "views.put": "viewer",
   "views.remove": "viewer",

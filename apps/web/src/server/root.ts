@@ -11,6 +11,7 @@ import { overviewRouter } from "@/server/overview-router.ts";
 import { pendingRouter } from "@/server/pending-router.ts";
 import { replaysRouter } from "@/server/replays-router.ts";
 import { streamsRouter } from "@/server/streams-router.ts";
+import { traceRouter } from "@/server/trace-router.ts";
 import { router } from "@/server/trpc.ts";
 import { viewsRouter } from "@/server/views-router.ts";
 
@@ -26,6 +27,7 @@ export const appRouter = router({
   deadLetters: deadLettersRouter,
   pending: pendingRouter,
   replays: replaysRouter,
+  trace: traceRouter,
   views: viewsRouter,
 });
 
