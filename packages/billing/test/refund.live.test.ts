@@ -1,5 +1,12 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { freezeAccount, listAccountOperations, listOperations, peekBalance, readRefundable, refund } from "../src/index.ts";
+import {
+  freezeAccount,
+  listAccountOperations,
+  listOperations,
+  peekBalance,
+  readRefundable,
+  refund,
+} from "../src/index.ts";
 import {
   addEntry,
   anAct,

@@ -41,9 +41,12 @@ async function readBytes(billing: Billing, { hops, deadLetter }: Trace): Promise
 }
 
 function costlyRow(row: Record<string, unknown>) {
-  const text = (name: string) => (row[name] === null || row[name] === undefined ? null : String(row[name]));
+  const text = (name: string) => {
+    const value = row[name];
+    return typeof value === "string" || typeof value === "number" ? String(value) : null;
+  };
   return {
-    cost: String(row["cost"]),
+    cost: text("cost") ?? "0",
     accountSeq: text("account_seq"),
     usageSource: text("usage_source"),
     inputTokens: text("input_tokens"),

@@ -17,7 +17,13 @@ export function HopAct({ traced, onReplay }: Props) {
   const entry = entryNameOf(traced);
   const replay = (name: string | undefined, label: string, against?: string) =>
     name !== undefined && (
-      <Button className="mt-2" size="small" look="primary" reason={reason ?? against} onClick={() => onReplay({ kind: "named", ids: [name] })}>
+      <Button
+        className="mt-2"
+        size="small"
+        look="primary"
+        reason={reason ?? against}
+        onClick={() => onReplay({ kind: "named", ids: [name] })}
+      >
         {label}
       </Button>
     );

@@ -20,8 +20,12 @@ export function TraceFacts({ traced }: { traced: Traced }) {
     <Card title={t("facts")}>
       <KeyValues
         items={[
-          ...(deductionId === null ? [] : [{ label: t("deduction"), value: <Identifier id={deductionId} href={traceHref(deductionId)} /> }]),
-          ...(typeof request === "string" ? [{ label: t("request"), value: <Identifier id={request} href={traceHref(request)} /> }] : []),
+          ...(deductionId === null
+            ? []
+            : [{ label: t("deduction"), value: <Identifier id={deductionId} href={traceHref(deductionId)} /> }]),
+          ...(typeof request === "string"
+            ? [{ label: t("request"), value: <Identifier id={request} href={traceHref(request)} /> }]
+            : []),
           ...(accountId === null
             ? []
             : [
@@ -31,7 +35,18 @@ export function TraceFacts({ traced }: { traced: Traced }) {
                   note: ownerId === null ? undefined : <bdi>{`${accountType} ${ownerId}`}</bdi>,
                 },
               ]),
-          ...(shard === null ? [] : [{ label: t("shard"), value: <Link className="link" href="/streams">{shard}</Link> }]),
+          ...(shard === null
+            ? []
+            : [
+                {
+                  label: t("shard"),
+                  value: (
+                    <Link className="link" href="/streams">
+                      {shard}
+                    </Link>
+                  ),
+                },
+              ]),
           { label: t("seq"), value: seq ?? t("unknownSeq") },
           { label: t("previous"), value: <Beside link={previous} none={t("noPrevious")} /> },
           { label: t("next"), value: <Beside link={next} none={t("noNext")} /> },

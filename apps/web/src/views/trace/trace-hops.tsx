@@ -52,13 +52,20 @@ function HopLine({ hop, traced, last, children }: LineProps) {
         <span className={clsx("flex size-6 shrink-0 items-center justify-center rounded-full border", className)}>
           <Icon aria-hidden className="size-3.5" />
         </span>
-        {!last && <span aria-hidden className={clsx("w-px flex-1", look === "reached" ? "bg-ok" : "border-s border-dashed border-line-mid")} />}
+        {!last && (
+          <span
+            aria-hidden
+            className={clsx("w-px flex-1", look === "reached" ? "bg-ok" : "border-s border-dashed border-line-mid")}
+          />
+        )}
       </div>
       <div className={clsx("min-w-0", !last && "pb-5")}>
         <div className="flex flex-wrap items-baseline gap-x-3">
           <h3 className={clsx("text-sm font-semibold", look !== "reached" && "text-quiet")}>{hop.name}</h3>
           {look !== "reached" && <Badge tone={look === "missing" ? "critical" : "neutral"}>{t(`look.${look}`)}</Badge>}
-          {hop.at !== null && <Moment at={new Date(hop.at)} precision="milliseconds" className="text-xs text-quiet tabular-nums" />}
+          {hop.at !== null && (
+            <Moment at={new Date(hop.at)} precision="milliseconds" className="text-xs text-quiet tabular-nums" />
+          )}
           <Since milliseconds={hop.sincePreviousMs} />
         </div>
         <Money hop={hop} traced={traced} />
@@ -76,7 +83,13 @@ function Since({ milliseconds }: { milliseconds: number | null }) {
   if (milliseconds === null) return null;
   return (
     <span className="text-xs text-faint">
-      {milliseconds < 0 ? t("otherClock", { milliseconds: -milliseconds }) : t.rich("since", { time: () => <Duration milliseconds={milliseconds} /> })}
+      {milliseconds < 0 ? (
+        t("otherClock", { milliseconds: -milliseconds })
+      ) : (
+        <>
+          +<Duration milliseconds={milliseconds} />
+        </>
+      )}
     </span>
   );
 }
@@ -95,7 +108,11 @@ function Money({ hop, traced }: { hop: Hop; traced: Traced }) {
       <div>
         <dt className="text-xs text-quiet">{t("amount")}</dt>
         <dd className="font-semibold">
-          {moved === null ? t("unknownAmount") : <Amount value={moved} signed wrap currency={typeof currency === "string" ? currency : undefined} />}
+          {moved === null ? (
+            t("unknownAmount")
+          ) : (
+            <Amount value={moved} signed wrap currency={typeof currency === "string" ? currency : undefined} />
+          )}
         </dd>
       </div>
       <ArrowRight aria-hidden className="size-4 text-faint" />

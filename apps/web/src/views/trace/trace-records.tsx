@@ -34,7 +34,11 @@ export function TraceRecords({ traced }: { traced: Traced }) {
               actions={
                 name === "deadLetter" &&
                 typeof letter === "string" && (
-                  <Link className="link text-sm" href={`/dead-letters?id=${encodeURIComponent(letter)}`} prefetch={false}>
+                  <Link
+                    className="link text-sm"
+                    href={`/dead-letters?id=${encodeURIComponent(letter)}`}
+                    prefetch={false}
+                  >
                     {t("toLetter")}
                   </Link>
                 )

@@ -18,21 +18,23 @@ export function TraceSearch() {
     if (id.trim() !== "") router.push(traceHref(id.trim()));
   };
   return (
-    <form role="search" onSubmit={go} className="flex max-w-2xl flex-wrap items-end gap-2">
-      <TextField
-        label={t("id")}
-        hint={t("idHint")}
-        value={id}
-        onChange={setId}
-        maxLength={1_000}
-        autoComplete="off"
-        spellCheck={false}
-        mono
-        className="min-w-0 flex-1 basis-64"
-      />
-      <Button type="submit" look="primary" icon={<Search aria-hidden className="size-4" />}>
-        {t("find")}
-      </Button>
-    </form>
+    <search>
+      <form onSubmit={go} className="flex max-w-2xl flex-wrap items-end gap-2">
+        <TextField
+          label={t("id")}
+          hint={t("idHint")}
+          value={id}
+          onChange={setId}
+          maxLength={1_000}
+          autoComplete="off"
+          spellCheck={false}
+          mono
+          className="min-w-0 flex-1 basis-64"
+        />
+        <Button type="submit" look="primary" icon={<Search aria-hidden className="size-4" />}>
+          {t("find")}
+        </Button>
+      </form>
+    </search>
   );
 }

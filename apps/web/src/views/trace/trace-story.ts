@@ -3,11 +3,7 @@ import type { Hop, Trace } from "@drawdown/billing";
 import type { Tone } from "@/ui/tone.ts";
 
 /** The states as an operator speaks of them. */
-export type Story =
-  | Exclude<Trace["state"], "unread">
-  | "in_flight"
-  | "replayed"
-  | "discarded";
+export type Story = Exclude<Trace["state"], "unread"> | "in_flight" | "replayed" | "discarded";
 
 export function storyOf({ state, deadLetter }: Pick<Trace, "state" | "deadLetter">): Story {
   if (state === "unread") return "in_flight";

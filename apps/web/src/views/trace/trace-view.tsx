@@ -46,14 +46,20 @@ export function TraceView({ id }: { id: string }) {
           </Link>
         }
         note={<Identifier id={id} what={t("id")} />}
-        actions={traced && <CopyButton text={jsonText(traced)} label={t("copyJson")} what={t("asJson")} look="secondary" />}
+        actions={
+          traced && <CopyButton text={jsonText(traced)} label={t("copyJson")} what={t("asJson")} look="secondary" />
+        }
       >
         {t("title")}
       </PageTitle>
       {found.error !== null && <FaultNotice error={found.error} beside={traced !== undefined} />}
       {traced === undefined && found.error === null && <SkeletonLines lines={10} />}
       {traced && <Found traced={traced} onReplay={setReplay} />}
-      <ReplayDialog choice={replay} onClose={() => setReplay(null)} verb={traced?.state === "pending" ? "reprocess" : "replay"} />
+      <ReplayDialog
+        choice={replay}
+        onClose={() => setReplay(null)}
+        verb={traced?.state === "pending" ? "reprocess" : "replay"}
+      />
     </>
   );
 }
