@@ -1,6 +1,7 @@
 // The streams, shard by shard: what stands in them, who reads them, and cleaning them up.
 import type { CleanupPreview, StandingEntry } from "@drawdown/billing";
 import { z } from "zod";
+import { actInput, actOf } from "@/server/act-input.ts";
 import { domain } from "@/server/domain.ts";
 import { every } from "@/server/live.ts";
 import { LIVE_MS, readProven, readStreams } from "@/server/stream-readings.ts";
@@ -56,17 +57,15 @@ export const streamsRouter = router({
   cleanup: adminProcedure
     .input(
       z.object({
-        actId: z.uuid(),
-        reason: z.string().max(2_000),
+        ...actInput,
         shards: shardsInput,
         cutOffMs: z.number().int().min(0),
       }),
     )
     .mutation(async ({ ctx, input }): Promise<{ operationId: string }> => {
-      const { email: actor, role } = ctx.operator;
       const { maxAgeMs, maxPerShard } = domain.defaultCleanupSettings;
       const settings = { maxAgeMs, maxPerShard, cutOffMs: input.cutOffMs, ...shardsOf(input) };
-      const act = { actor, role, reason: input.reason, id: input.actId };
+      const act = actOf(ctx.operator, input);
       return { operationId: await domain.startCleanup(await ctx.billing(), settings, act) };
     }),
 });
