@@ -2,11 +2,10 @@
 
 // One button for every act. One that may not be pressed says why: it stays reachable, and its reason is both its tooltip and its
 // description.
-import { Button as BaseButton } from "@base-ui/react/button";
 import { clsx } from "clsx";
 import { LoaderCircle } from "lucide-react";
 import Link from "next/link";
-import { type ComponentProps, type ReactNode, useId } from "react";
+import { type ComponentProps, type MouseEvent, type ReactNode, useId } from "react";
 import { Tooltip } from "@/ui/tooltip.tsx";
 
 export type ButtonLook = "primary" | "secondary" | "ghost" | "danger";
@@ -44,19 +43,21 @@ export type ButtonProps = Omit<ComponentProps<"button">, "className" | "disabled
 export function Button({ look, size, icon, reason, disabled, busy, className, children, ...rest }: ButtonProps) {
   const reasonId = useId();
   const held = disabled === true || busy === true || reason !== undefined;
+  const stays = reason !== undefined || busy === true;
   const button = (
-    <BaseButton
+    <button
       type="button"
       {...rest}
-      disabled={held}
-      focusableWhenDisabled={reason !== undefined || busy === true}
+      {...(held ? { "data-disabled": "" } : {})}
+      // One that says why, or that is at work, keeps the focus: it only does nothing.
+      {...(stays ? { "aria-disabled": true, onClick: doNothing } : { disabled: held })}
       aria-busy={busy || undefined}
       aria-describedby={reason === undefined ? rest["aria-describedby"] : reasonId}
       className={clsx(buttonClass({ look, size }), className)}
     >
       {busy ? <LoaderCircle aria-hidden className="size-4 animate-spin" /> : icon}
       {children}
-    </BaseButton>
+    </button>
   );
   if (reason === undefined) return button;
   return (
@@ -67,6 +68,10 @@ export function Button({ look, size, icon, reason, disabled, busy, className, ch
       </span>
     </>
   );
+}
+
+function doNothing(event: MouseEvent): void {
+  event.preventDefault();
 }
 
 export type IconButtonProps = Omit<ButtonProps, "icon" | "children" | "aria-label"> & {

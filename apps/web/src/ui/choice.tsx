@@ -4,7 +4,7 @@
 import { Combobox as Base } from "@base-ui/react/combobox";
 import { ChevronsUpDown } from "lucide-react";
 import { useTranslations } from "use-intl";
-import { Field, type FieldProps } from "@/ui/field.tsx";
+import { Field, type FieldProps, useField } from "@/ui/field.tsx";
 import type { Option } from "@/ui/select.tsx";
 
 const MOST_SHOWN = 60;
@@ -31,7 +31,7 @@ export function Choice<Value extends string>(props: ChoiceProps<Value>) {
         autoHighlight
       >
         <span className="relative block">
-          <Base.Input placeholder={placeholder} className="control w-full pr-9" />
+          <SearchInput placeholder={placeholder} />
           <Base.Trigger
             aria-label={t("choice.open")}
             className="absolute inset-y-0 right-0 flex w-8 items-center justify-center text-faint"
@@ -59,4 +59,8 @@ export function Choice<Value extends string>(props: ChoiceProps<Value>) {
       </Base.Root>
     </Field>
   );
+}
+
+function SearchInput({ placeholder }: { placeholder: string | undefined }) {
+  return <Base.Input {...useField()} placeholder={placeholder} className="control w-full pr-9" />;
 }

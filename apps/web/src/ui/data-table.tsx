@@ -206,13 +206,13 @@ function walk(event: KeyboardEvent, body: HTMLTableSectionElement | null): void 
     focusRow(rows[Math.min(Math.max(here + (key === "j" ? 1 : -1), 0), rows.length - 1)]);
   } else if (key === "x" && here >= 0) {
     event.preventDefault();
-    rows[here]?.querySelector<HTMLElement>("[role=checkbox]")?.click();
+    rows[here]?.querySelector<HTMLElement>("input[type=checkbox]")?.click();
   }
 }
 
 function focusRow(row: HTMLElement | undefined): void {
   const entrance =
-    row?.querySelector<HTMLElement>("a[href]") ?? row?.querySelector<HTMLElement>("button, [role=checkbox]");
+    row?.querySelector<HTMLElement>("a[href]") ?? row?.querySelector<HTMLElement>("button, input[type=checkbox]");
   entrance?.focus();
   row?.scrollIntoView({ block: "nearest" });
 }

@@ -1,8 +1,7 @@
 "use client";
 
-import { Collapsible } from "@base-ui/react/collapsible";
 import { ChevronRight } from "lucide-react";
-import type { ReactNode } from "react";
+import { type ReactNode, useState } from "react";
 
 export type DisclosureProps = {
   label: ReactNode;
@@ -14,17 +13,23 @@ export type DisclosureProps = {
 
 /** More, for who asks for it. Not mounted until then. */
 export function Disclosure({ label, open, onOpenChange, startsOpen = false, children }: DisclosureProps) {
+  const [openHere, setOpenHere] = useState(startsOpen);
+  const shown = open ?? openHere;
   return (
-    <Collapsible.Root
-      defaultOpen={startsOpen}
-      {...(open === undefined ? {} : { open })}
-      {...(onOpenChange === undefined ? {} : { onOpenChange: (next: boolean) => onOpenChange(next) })}
+    <details
+      open={shown}
+      className="group"
+      onToggle={({ currentTarget }) => {
+        if (currentTarget.open === shown) return;
+        setOpenHere(currentTarget.open);
+        onOpenChange?.(currentTarget.open);
+      }}
     >
-      <Collapsible.Trigger className="group inline-flex min-h-6 items-center gap-1 text-xs font-medium text-quiet hover:text-ink">
-        <ChevronRight aria-hidden className="size-3.5 transition-transform group-data-panel-open:rotate-90" />
+      <summary className="inline-flex min-h-6 list-none items-center gap-1 text-xs font-medium text-quiet hover:text-ink [&::-webkit-details-marker]:hidden">
+        <ChevronRight aria-hidden className="size-3.5 transition-transform group-open:rotate-90" />
         {label}
-      </Collapsible.Trigger>
-      <Collapsible.Panel className="pt-2">{children}</Collapsible.Panel>
-    </Collapsible.Root>
+      </summary>
+      {shown && <div className="pt-2">{children}</div>}
+    </details>
   );
 }

@@ -1,10 +1,10 @@
 "use client";
 
 // The browser's own select: no code of ours can be as quick, as reachable, or as right on a phone.
-import { Field as Base } from "@base-ui/react/field";
 import { clsx } from "clsx";
 import { ChevronsUpDown } from "lucide-react";
-import { Field, type FieldProps } from "@/ui/field.tsx";
+import type { ComponentProps } from "react";
+import { Field, type FieldProps, useField } from "@/ui/field.tsx";
 
 export type Option<Value extends string> = { value: Value; label: string; note?: string };
 
@@ -23,32 +23,32 @@ export function Select<Value extends string>(props: SelectProps<Value>) {
   return (
     <Field {...{ label, hideLabel, hint, error, disabled, className }}>
       <span className="relative block">
-        <Base.Control
-          render={
-            <select
-              onChange={({ target }) => {
-                const chosen = options.find((option) => option.value === target.value);
-                if (chosen) onChange(chosen.value);
-              }}
-            >
-              {value === null && (
-                <option value="" disabled>
-                  {placeholder}
-                </option>
-              )}
-              {options.map((option) => (
-                <option key={option.value} value={option.value}>
-                  {option.note === undefined ? option.label : `${option.label} — ${option.note}`}
-                </option>
-              ))}
-            </select>
-          }
+        <Choices
           value={value ?? ""}
           {...(name === undefined ? {} : { name })}
+          onChange={({ target }) => {
+            const chosen = options.find((option) => option.value === target.value);
+            if (chosen) onChange(chosen.value);
+          }}
           className={clsx("control w-full appearance-none truncate pr-8", value === null && "text-faint")}
-        />
+        >
+          {value === null && (
+            <option value="" disabled>
+              {placeholder}
+            </option>
+          )}
+          {options.map((option) => (
+            <option key={option.value} value={option.value}>
+              {option.note === undefined ? option.label : `${option.label} — ${option.note}`}
+            </option>
+          ))}
+        </Choices>
         <ChevronsUpDown aria-hidden className="pointer-events-none absolute top-2 right-2 size-4 text-faint" />
       </span>
     </Field>
   );
+}
+
+function Choices(props: ComponentProps<"select">) {
+  return <select {...props} {...useField()} />;
 }

@@ -1,9 +1,8 @@
 "use client";
 
-import { Field as Base } from "@base-ui/react/field";
 import { clsx } from "clsx";
 import type { ComponentProps, ReactNode } from "react";
-import { Field, type FieldProps } from "@/ui/field.tsx";
+import { Field, type FieldProps, useField } from "@/ui/field.tsx";
 
 type Labelled = Omit<FieldProps, "children">;
 
@@ -20,10 +19,10 @@ export type TextFieldProps = Labelled &
 export function TextField(props: TextFieldProps) {
   const { label, hideLabel, hint, error, disabled, className, value, onChange, icon, mono, ...rest } = props;
   const control = (
-    <Base.Control
+    <Input
       {...rest}
       {...(value === undefined ? {} : { value })}
-      onValueChange={(next) => onChange?.(next)}
+      onChange={({ target }) => onChange?.(target.value)}
       className={clsx("control w-full", mono && "font-mono tabular-nums", icon !== undefined && "pl-8")}
     />
   );
@@ -43,6 +42,10 @@ export function TextField(props: TextFieldProps) {
   );
 }
 
+function Input(props: ComponentProps<"input">) {
+  return <input {...props} {...useField()} />;
+}
+
 export type TextAreaProps = Labelled &
   Omit<ComponentProps<"textarea">, "value" | "onChange" | "className" | "children"> & {
     value: string;
@@ -55,12 +58,17 @@ export function TextArea(props: TextAreaProps) {
   const { label, hideLabel, hint, error, disabled, className, value, onChange, mono, rows = 3, ...rest } = props;
   return (
     <Field {...{ label, hideLabel, hint, error, disabled, className }}>
-      <Base.Control
+      <Area
+        {...rest}
+        rows={rows}
         value={value}
-        onValueChange={(next) => onChange(next)}
-        render={<textarea {...rest} rows={rows} />}
+        onChange={({ target }) => onChange(target.value)}
         className={clsx("control w-full", mono && "font-mono")}
       />
     </Field>
   );
+}
+
+function Area(props: ComponentProps<"textarea">) {
+  return <textarea {...props} {...useField()} />;
 }
