@@ -164,6 +164,13 @@ export {
   type ResolvedPrice,
   resolvePrice,
 } from "./price-list.ts";
+export {
+  type CallCost,
+  type PriceChange,
+  type PriceChangePreview,
+  previewPriceChange,
+  priceCall,
+} from "./price-preview.ts";
 export { type Proof, type ProvenShard, proveAll, proveShard, readMark, readProven } from "./proven.ts";
 export {
   listProviders,

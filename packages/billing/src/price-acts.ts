@@ -178,8 +178,8 @@ async function insert(query: Query, price: PriceToSet): Promise<StoredPrice> {
   return row;
 }
 
-/** A column would round what has too many decimals; a price is exact or it is refused. */
-function checkPrices(price: PriceToSet): void {
+/** A column would round what has too many decimals; a price is exact or it is refused: throws `invalid_amount`, `invalid_request`. */
+export function checkPrices(price: PriceToSet): void {
   for (const [name, value] of Object.entries(price))
     if (name.endsWith("Price") && typeof value === "string") parsePrice(value);
   if (price.customerTypeId != null && !isUuid(price.customerTypeId))

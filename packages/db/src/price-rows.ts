@@ -41,19 +41,22 @@ export type PriceListRow = {
   source: string;
   sourceDate: string | null;
   createdAt: Date;
+  /** In its hours, where it has hours. `replaced`: a later price of the same list holds in its place. */
+  holds: "now" | "later" | "replaced";
 };
+
+const imported = "(x.source = 'genai-prices' OR starts_with(x.source, 'genai-prices '))";
+const current = `x.valid_from = (SELECT max(p.valid_from) FROM data.model_price p WHERE p.provider = x.provider AND p.model = x.model
+    AND p.customer_type_id IS NOT DISTINCT FROM x.customer_type_id AND p.currency = x.currency AND p.valid_from <= now()
+    AND (p.source = 'genai-prices' OR starts_with(p.source, 'genai-prices ')) = ${imported})`;
 
 const columns = `x.id, x.provider, x.model, x.customer_type_id AS "customerTypeId",
   (SELECT c.name FROM data.customer_type c WHERE c.id = x.customer_type_id) AS "customerType", x.currency, x.price_model AS "priceModel",
   x.token_price AS "tokenPrice", x.input_price AS "inputPrice", x.cached_input_price AS "cachedInputPrice",
   x.cache_write_price AS "cacheWritePrice", x.cache_write_1h_price AS "cacheWrite1hPrice", x.output_price AS "outputPrice",
   x.request_price AS "requestPrice", x.detail_prices AS "detailPrices", x.tiers, x.match, x.valid_from AS "validFrom",
-  x.window_start AS "windowStart", x.window_end AS "windowEnd", x.source, x.source_date::text AS "sourceDate", x.created_at AS "createdAt"`;
-
-const imported = "(x.source = 'genai-prices' OR starts_with(x.source, 'genai-prices '))";
-const current = `x.valid_from = (SELECT max(p.valid_from) FROM data.model_price p WHERE p.provider = x.provider AND p.model = x.model
-    AND p.customer_type_id IS NOT DISTINCT FROM x.customer_type_id AND p.currency = x.currency AND p.valid_from <= now()
-    AND (p.source = 'genai-prices' OR starts_with(p.source, 'genai-prices ')) = ${imported})`;
+  x.window_start AS "windowStart", x.window_end AS "windowEnd", x.source, x.source_date::text AS "sourceDate", x.created_at AS "createdAt",
+  CASE WHEN x.valid_from > now() THEN 'later' WHEN ${current} THEN 'now' ELSE 'replaced' END AS holds`;
 
 const prices = listOf<PriceFilters, PriceListRow>(
   { column: "x.created_at", type: "timestamptz" },

@@ -5,14 +5,16 @@ import alerts from "./alerts.json" with { type: "json" };
 import deadLetters from "./dead-letters.json" with { type: "json" };
 import deductions from "./deductions.json" with { type: "json" };
 import faults from "./faults.json" with { type: "json" };
+import keys from "./keys.json" with { type: "json" };
 import lists from "./lists.json" with { type: "json" };
 import operations from "./operations.json" with { type: "json" };
 import operators from "./operators.json" with { type: "json" };
 import overview from "./overview.json" with { type: "json" };
 import pending from "./pending.json" with { type: "json" };
 import preferences from "./preferences.json" with { type: "json" };
+import prices from "./prices.json" with { type: "json" };
+import providers from "./providers.json" with { type: "json" };
 import replays from "./replays.json" with { type: "json" };
-import settings from "./settings.json" with { type: "json" };
 import shell from "./shell.json" with { type: "json" };
 import signIn from "./sign-in.json" with { type: "json" };
 import streams from "./streams.json" with { type: "json" };
@@ -26,14 +28,16 @@ export default {
   deadLetters,
   deductions,
   faults,
+  keys,
   lists,
   operations,
   operators,
   overview,
   pending,
   preferences,
+  prices,
+  providers,
   replays,
-  settings,
   shell,
   signIn,
   streams,

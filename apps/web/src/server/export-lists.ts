@@ -6,8 +6,10 @@ import { alertsExport } from "@/server/alerts-router.ts";
 import { deadLettersExport } from "@/server/dead-letters-router.ts";
 import { deductionsExport } from "@/server/deductions-router.ts";
 import type { Export } from "@/server/exports.ts";
+import { keysExport } from "@/server/keys-router.ts";
 import { operationsExport } from "@/server/operations-router.ts";
 import { pendingExport } from "@/server/pending-router.ts";
+import { pricesExport } from "@/server/prices-router.ts";
 
 const lists: Record<string, Export> = {
   alerts: alertsExport,
@@ -15,8 +17,10 @@ const lists: Record<string, Export> = {
   accounts: accountsExport,
   "account-trail": trailExport,
   deductions: deductionsExport,
+  keys: keysExport,
   operations: operationsExport,
   pending: pendingExport,
+  prices: pricesExport,
 };
 
 /** Undefined for a list that there is none of. */
