@@ -35,9 +35,13 @@ export function OperationView({ id }: { id: string }) {
   const word = useActionWord();
   const one = useQuery({ ...trpc.operations.one.queryOptions({ id }), staleTime: Number.POSITIVE_INFINITY });
   const running = one.data != null && one.data.operation.finishedAt === null;
-  const live = useLive(trpc.operations.live.subscriptionOptions({ id }, { enabled: running }));
-  const operation = live.last ?? one.data?.operation;
-  const over = operation?.finishedAt != null;
+  const { refetch } = one;
+  // The last word is read, not overheard: with it the line ends, and what came last on it is gone.
+  const onData = ({ finishedAt }: Operation) => {
+    if (finishedAt !== null) void refetch();
+  };
+  const live = useLive(trpc.operations.live.subscriptionOptions({ id }, { enabled: running, onData }));
+  const operation = running ? (live.last ?? one.data?.operation) : one.data?.operation;
   return (
     <>
       <PageTitle
@@ -50,7 +54,7 @@ export function OperationView({ id }: { id: string }) {
           operation && (
             <span className="flex flex-wrap items-center gap-x-3 gap-y-1">
               <OperationState {...operation} />
-              {running && !over && <LineIndicator state={live.line} />}
+              {running && <LineIndicator state={live.line} />}
             </span>
           )
         }
