@@ -55,12 +55,16 @@ export type ListProps<Row, Key extends string> = {
 } & Pick<DataTableProps<Row>, "rowTone" | "below" | "above">;
 
 export function List<Row extends object, Key extends string>(props: ListProps<Row, Key>) {
-  const { query, address, filters, name, exported = true, ordered = true } = props;
+  const { query, address, filters, name, total, exported = true, ordered = true } = props;
+  const t = useTranslations("lists");
   return (
     <section aria-label={props.label} className="grid gap-3">
-      <div className="flex flex-wrap items-end gap-2">
-        <Filters specs={filters} address={address} />
-        <div className="ms-auto flex flex-wrap items-end gap-2">
+      <Filters specs={filters} address={address} />
+      <div className="flex flex-wrap items-center justify-between gap-2">
+        <p className="text-quiet tabular-nums">
+          {total && t("total", { count: total.count, more: String(!total.exact) })}
+        </p>
+        <div className="flex flex-wrap items-center gap-2">
           {ordered && <OrderChoice order={address.page.order} onChange={address.setOrder} />}
           <SavedViews page={name} />
           {exported && <ExportMenu list={name} address={address} of={props.exportedOf} pin={query.data?.pin} />}
@@ -69,7 +73,9 @@ export function List<Row extends object, Key extends string>(props: ListProps<Ro
       <Newer {...props} />
       {props.selection && <Chosen {...props} selection={props.selection} />}
       {query.error != null && <FaultNotice error={query.error} beside={query.data !== undefined} />}
-      <Rows {...props} />
+      <div className="rounded-lg border border-line bg-surface">
+        <Rows {...props} />
+      </div>
       <Ways {...props} />
     </section>
   );
@@ -119,6 +125,7 @@ function OrderChoice({ order, onChange }: { order: Order; onChange: (order: Orde
   return (
     <Select
       label={t("order")}
+      hideLabel
       value={order}
       onChange={(value) => onChange(ORDERS.find((known) => known === value) ?? "newest")}
       options={ORDERS.map((value) => ({ value, label: t(value) }))}
@@ -175,7 +182,7 @@ function Chosen<Row, Key extends string>({
   );
 }
 
-function Ways<Row, Key extends string>({ address, query, total }: ListProps<Row, Key>) {
+function Ways<Row, Key extends string>({ address, query }: ListProps<Row, Key>) {
   const t = useTranslations("lists");
   const { pin = "", previous = null, next = null, searching = false } = query.data ?? {};
   const { cursor } = address.page;
@@ -193,7 +200,7 @@ function Ways<Row, Key extends string>({ address, query, total }: ListProps<Row,
         onPrevious={previous === null ? undefined : () => address.goTo(previous, pin)}
         onNext={next === null ? undefined : () => address.goTo(next, pin)}
       >
-        {total && t("total", { count: total.count, more: String(!total.exact) })} {searching && t("searching")}
+        {searching && t("searching")}
       </Pagination>
     </div>
   );

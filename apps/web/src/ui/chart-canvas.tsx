@@ -123,7 +123,7 @@ function optionsOf({ kind, zone, language, colors, lines, heightPx, widthPx }: L
     width: kind === "bars" ? 0 : 1.75,
     ...(kind === "bars" ? { fill: color } : colors.length === 1 ? { fill: faded(color) } : {}),
     ...(paths === undefined ? {} : { paths }),
-    points: { show: false },
+    points: kind === "bars" ? { show: false } : { show: true, size: 5, fill: color, filter: aloneIn },
   }));
   return {
     width: widthPx,
@@ -145,6 +145,13 @@ function optionsOf({ kind, zone, language, colors, lines, heightPx, widthPx }: L
     ],
     series: [{}, ...(kind === "bars" ? drawnSeries.toReversed() : drawnSeries)],
   };
+}
+
+/** The places of values with nothing known beside them: no line shows these. */
+function aloneIn({ data }: UPlot, place: number): number[] {
+  const values = data[place] ?? [];
+  const known = (at: number) => values[at] !== null && values[at] !== undefined;
+  return [...values.keys()].filter((at) => known(at) && !known(at - 1) && !known(at + 1));
 }
 
 /** Days where the steps are days, else the time of day, with the day where a new one begins. */
