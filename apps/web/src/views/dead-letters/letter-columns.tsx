@@ -3,7 +3,6 @@ import type { useTranslations } from "use-intl";
 import { accountHref, traceHref } from "@/console/navigation.ts";
 import { Amount } from "@/ui/amount.tsx";
 import { Badge } from "@/ui/badge.tsx";
-import { Button } from "@/ui/button.tsx";
 import type { Column } from "@/ui/data-table.tsx";
 import { Identifier } from "@/ui/identifier.tsx";
 import { Moment } from "@/ui/moment.tsx";
@@ -23,9 +22,9 @@ export function letterColumns(t: Words, onShow: (id: string) => void): Column<De
       id: "letter",
       title: t("column.letter"),
       cell: ({ id }) => (
-        <Button size="small" look="ghost" onClick={() => onShow(id)} aria-label={t("show", { id })}>
+        <button type="button" className="link font-mono" onClick={() => onShow(id)} aria-label={t("show", { id })}>
           {id}
-        </Button>
+        </button>
       ),
     },
     { id: "state", title: t("column.state"), cell: ({ state }) => <LetterState state={state} t={t} /> },

@@ -106,7 +106,8 @@ function Details({ letter }: { letter: Letter }) {
 function Facts({ letter }: { letter: Letter }) {
   const t = useTranslations("deadLetters");
   const amount = (value: string | null) => (value === null ? t("unknown") : <Amount value={value} wrap />);
-  const { deductionId, accountId, streamKey, entryId } = letter;
+  const { deductionId, accountId } = letter;
+  const place = `${letter.streamKey}/${letter.entryId}`;
   return (
     <KeyValues
       items={[
@@ -125,7 +126,7 @@ function Facts({ letter }: { letter: Letter }) {
         { label: t("seq"), value: letter.accountSeq ?? t("unknown") },
         {
           label: t("column.entry"),
-          value: <Identifier id={`${streamKey}/${entryId}`} href={traceHref(entryId)} />,
+          value: <Identifier id={place} href={traceHref(place)} />,
         },
         { label: t("column.attempts"), value: String(letter.attempts) },
         { label: t("column.at"), value: <Moment at={letter.createdAt} both /> },

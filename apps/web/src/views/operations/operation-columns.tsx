@@ -67,20 +67,31 @@ function Counts({ operation: { counts } }: { operation: Operation }) {
 
 /** The few values that changed, in short; the act's own page has them whole. */
 function Change({ before, after }: { before: unknown; after: unknown }) {
-  const [was, is] = [shortOf(before), shortOf(after)];
-  if (was === "" && is === "") return null;
+  const [was, is] = [valuesOf(before), valuesOf(after)];
+  const changed = [...new Set([...was.keys(), ...is.keys()])].filter((name) => was.get(name) !== is.get(name));
+  if (changed.length === 0) return null;
   return (
-    <code className="line-clamp-2 max-w-72 font-mono text-xs text-quiet wrap-anywhere">
-      <bdi>{was}</bdi> → <bdi>{is}</bdi>
-    </code>
+    <ul className="max-w-80 font-mono text-xs text-quiet">
+      {changed.slice(0, SHOWN).map((name) => (
+        <li key={name} className="line-clamp-2 wrap-anywhere">
+          <bdi>{name}</bdi> <bdi>{was.get(name) ?? "∅"}</bdi> → <bdi>{is.get(name) ?? "∅"}</bdi>
+        </li>
+      ))}
+      {changed.length > SHOWN && <li>…</li>}
+    </ul>
   );
 }
 
-function shortOf(value: unknown): string {
-  if (typeof value !== "object" || value === null) return "";
-  return Object.entries(value)
-    .filter(([, one]) => typeof one !== "object" && one !== 0)
-    .slice(0, 4)
-    .map(([name, one]) => `${name} ${String(one)}`)
-    .join(", ");
+const SHOWN = 3;
+
+/** The plain values of an object by their names. A count of zero is not worth its place. */
+function valuesOf(value: unknown): Map<string, string> {
+  if (typeof value !== "object" || value === null) return new Map();
+  return new Map(
+    Object.entries(value).flatMap(([name, one]: [string, unknown]) =>
+      one === null || one === 0 || typeof one === "object"
+        ? []
+        : [[name, typeof one === "string" ? one : JSON.stringify(one)]],
+    ),
+  );
 }

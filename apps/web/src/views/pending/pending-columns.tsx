@@ -3,7 +3,6 @@ import { accountHref, traceHref } from "@/console/navigation.ts";
 import type { PendingRow } from "@/server/pending-router.ts";
 import { Amount } from "@/ui/amount.tsx";
 import { Badge } from "@/ui/badge.tsx";
-import { Button } from "@/ui/button.tsx";
 import type { Column } from "@/ui/data-table.tsx";
 import { Identifier } from "@/ui/identifier.tsx";
 import { Duration, Moment } from "@/ui/moment.tsx";
@@ -26,9 +25,14 @@ export function pendingColumns(t: Words, onShow: (name: string) => void): Column
       id: "entry",
       title: t("column.entry"),
       cell: ({ name, entryId }) => (
-        <Button size="small" look="ghost" onClick={() => onShow(name)} aria-label={t("show", { id: entryId })}>
-          <span className="font-mono">{entryId}</span>
-        </Button>
+        <button
+          type="button"
+          className="link font-mono whitespace-nowrap"
+          onClick={() => onShow(name)}
+          aria-label={t("show", { id: entryId })}
+        >
+          {entryId}
+        </button>
       ),
     },
     { id: "shard", title: t("column.shard"), align: "end", cell: ({ shard }) => shard },
