@@ -14,14 +14,14 @@ export type Impact =
   | { kind: "named"; word: string };
 
 /** Targets from which on their number is typed. */
-export const MANY = 2;
+const MANY = 2;
 
 export function impactOf(count: number): Impact {
   return count < MANY ? { kind: "one" } : { kind: "many", count };
 }
 
 /** What must be typed; null when a button is enough. */
-export function wordOf(impact: Impact): string | null {
+function wordOf(impact: Impact): string | null {
   switch (impact.kind) {
     case "one":
       return null;

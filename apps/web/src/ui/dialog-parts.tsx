@@ -1,13 +1,12 @@
 "use client";
 
 // Dialogs and sheets. Each has a title, a way to close it, and room for a long text at 320 px: the body scrolls, head and foot stay.
-import { AlertDialog as BaseAlert } from "@base-ui/react/alert-dialog";
 import { Dialog as Base } from "@base-ui/react/dialog";
 import { clsx } from "clsx";
 import { X } from "lucide-react";
 import type { ReactElement, ReactNode, RefObject } from "react";
 import { useTranslations } from "use-intl";
-import { Button, buttonClass } from "@/ui/button.tsx";
+import { buttonClass } from "@/ui/button.tsx";
 
 type Opening = {
   /** Given with onOpenChange, or a trigger instead of both. */
@@ -70,47 +69,6 @@ function Head({ title, description }: { title: ReactNode; description: ReactNode
 function Foot({ children }: { children: ReactNode }) {
   if (children === undefined || children === null) return null;
   return <div className="flex flex-wrap justify-end gap-2 border-t border-line px-4 py-3">{children}</div>;
-}
-
-export type AlertDialogProps = Opening & {
-  title: ReactNode;
-  description: ReactNode;
-  /** What the button that goes on says: the act, not "OK". */
-  confirmLabel: string;
-  onConfirm: () => void;
-  danger?: boolean | undefined;
-  busy?: boolean | undefined;
-  children?: ReactNode;
-};
-
-/** Asks once more. Closed by its buttons and Escape alone; onConfirm does not close it by itself when `open` is given. */
-export function AlertDialog(props: AlertDialogProps) {
-  const { open, onOpenChange, trigger, title, description, confirmLabel, onConfirm, danger, busy, children } = props;
-  const t = useTranslations("ui");
-  const confirm = (
-    <Button look={danger ? "danger" : "primary"} busy={busy} onClick={onConfirm}>
-      {confirmLabel}
-    </Button>
-  );
-  return (
-    <BaseAlert.Root {...opening(open, onOpenChange)}>
-      {trigger === undefined ? null : <BaseAlert.Trigger render={trigger} />}
-      <BaseAlert.Portal>
-        <BaseAlert.Backdrop className="backdrop z-40" />
-        <BaseAlert.Popup className={clsx(PANEL, widths.small)}>
-          <div className="min-h-0 overflow-y-auto px-4 py-4">
-            <BaseAlert.Title className="text-base font-semibold wrap-anywhere">{title}</BaseAlert.Title>
-            <BaseAlert.Description className="mt-1 text-quiet wrap-anywhere">{description}</BaseAlert.Description>
-            {children}
-          </div>
-          <Foot>
-            <BaseAlert.Close render={<Button>{t("cancel")}</Button>} />
-            {open === undefined ? <BaseAlert.Close render={confirm} /> : confirm}
-          </Foot>
-        </BaseAlert.Popup>
-      </BaseAlert.Portal>
-    </BaseAlert.Root>
-  );
 }
 
 export type SheetProps = Omit<DialogProps, "size"> & { side?: "left" | "right" | undefined };

@@ -6,7 +6,5 @@ import { openedOnDemand } from "@/ui/on-demand.tsx";
 const load = () => import("@/ui/dialog-parts.tsx");
 
 export const Dialog = openedOnDemand(async () => (await load()).Dialog, "dialog");
-/** Asks once more. Closed by its buttons and Escape alone; onConfirm does not close it by itself when `open` is given. */
-export const AlertDialog = openedOnDemand(async () => (await load()).AlertDialog, "dialog");
 /** A panel from the edge: the menu of a narrow page, a row's details. */
 export const Sheet = openedOnDemand(async () => (await load()).Sheet, "dialog");

@@ -2,10 +2,7 @@
 
 import { Menu as Base } from "@base-ui/react/menu";
 import { clsx } from "clsx";
-import { Check } from "lucide-react";
-import Link from "next/link";
 import type { ReactElement, ReactNode } from "react";
-import type { Option } from "@/ui/select.tsx";
 
 export type MenuProps = {
   /** The button that opens it. */
@@ -16,7 +13,7 @@ export type MenuProps = {
   children: ReactNode;
 };
 
-/** Acts and ways to go; its children are MenuItem, MenuLink, MenuChoice, MenuHeading, MenuSeparator. */
+/** Acts and ways to go; its children are MenuItem and MenuSeparator. */
 export function Menu({ trigger, align = "end", open, onOpenChange, children }: MenuProps) {
   return (
     <Base.Root
@@ -57,39 +54,6 @@ export function MenuItem({ icon, onSelect, danger, reason, children }: MenuItemP
         {reason === undefined ? null : <span className="block text-xs">{reason}</span>}
       </span>
     </Base.Item>
-  );
-}
-
-export function MenuLink({ icon, href, children }: { icon?: ReactNode; href: string; children: ReactNode }) {
-  return (
-    <Base.LinkItem closeOnClick render={<Link href={href} />} className="popup-item">
-      <Icon>{icon}</Icon>
-      {children}
-    </Base.LinkItem>
-  );
-}
-
-export type MenuChoiceProps<Value extends string> = {
-  label: ReactNode;
-  options: readonly Option<Value>[];
-  value: Value;
-  onChange: (value: Value) => void;
-};
-
-/** One of a few, chosen within the menu. */
-export function MenuChoice<Value extends string>({ label, options, value, onChange }: MenuChoiceProps<Value>) {
-  return (
-    <Base.Group>
-      <Base.GroupLabel className="px-2.5 pt-1.5 pb-0.5 text-xs text-faint">{label}</Base.GroupLabel>
-      <Base.RadioGroup value={value} onValueChange={(next: Value) => onChange(next)}>
-        {options.map((option) => (
-          <Base.RadioItem key={option.value} value={option.value} className="popup-item">
-            <Check aria-hidden className={clsx("size-4 shrink-0", option.value !== value && "invisible")} />
-            {option.label}
-          </Base.RadioItem>
-        ))}
-      </Base.RadioGroup>
-    </Base.Group>
   );
 }
 

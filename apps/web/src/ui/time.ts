@@ -37,7 +37,7 @@ function wallMs({ year, month, day, hour, minute, second }: Wall): number {
 }
 
 /** How far `zone` is ahead of UTC at `moment`, in minutes (seconds of long ago are dropped). */
-export function zoneOffsetMinutes(moment: Date, zone: string): number {
+function zoneOffsetMinutes(moment: Date, zone: string): number {
   const seconds = Math.floor(moment.getTime() / 1000) * 1000;
   return Math.round((wallMs(wallOf(moment, zone)) - seconds) / 60_000);
 }
