@@ -1,3 +1,4 @@
+import compile from "icu-minify/compile";
 import { describe, expect, it } from "vitest";
 import en from "../messages/en/index.ts";
 import zhCN from "../messages/zh-CN/index.ts";
@@ -12,11 +13,22 @@ function flat(texts: Texts, above = ""): [string, string][] {
 }
 
 /** What must be given to a text: {name}, {count, plural, …}. */
+/** The names a text takes, with how each is used, as use-intl's own parser finds them. */
 function placeholders(text: string): string[] {
-  const names = [...text.matchAll(/\{\s*(\w+)\s*(?:,\s*(\w+)|\})/g)].map(
-    ([, name, kind]) => `${name} ${kind ?? "text"}`,
-  );
-  return [...new Set(names)].toSorted();
+  const found = new Set<string>();
+  const look = (part: unknown): void => {
+    if (!Array.isArray(part)) return;
+    for (const one of part) {
+      if (!Array.isArray(one)) continue;
+      const [name, kind, ...inner] = one as unknown[];
+      found.add(`${String(name)} ${typeof kind === "number" ? kind : "text"}`);
+      for (const options of [kind, ...inner])
+        if (typeof options === "object" && options !== null)
+          look(Array.isArray(options) ? [options] : Object.values(options).flat());
+    }
+  };
+  look(compile(text));
+  return [...found].toSorted();
 }
 
 describe("the texts of each language", () => {
