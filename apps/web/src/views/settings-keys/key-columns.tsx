@@ -78,7 +78,7 @@ export function keyColumns(t: Words, ask: (asked: AskedOfKey) => void): Column<K
 }
 
 function Quiet({ children }: { children: string }) {
-  return <span className="text-quiet">{children}</span>;
+  return <span className="whitespace-nowrap text-quiet">{children}</span>;
 }
 
 function Owner({ apiKey }: { apiKey: KeyListRow }) {

@@ -45,7 +45,7 @@ function PriceLine({
 }) {
   const t = useTranslations("prices");
   return (
-    <li className="flex flex-wrap items-baseline gap-x-2">
+    <li className="flex flex-wrap items-baseline gap-x-2 xl:flex-nowrap">
       <span className="w-28 shrink-0 text-xs text-quiet">{name}</span>
       {request ? (
         <Amount value={price} currency={`${currency} ${t("aCall")}`} />
@@ -54,7 +54,7 @@ function PriceLine({
           <span className="sm:min-w-52">
             <Amount value={perMillion(price)} currency={`${currency} ${t("aMillion")}`} />
           </span>
-          <span className="text-xs text-faint">
+          <span className="text-xs whitespace-nowrap text-faint">
             <Amount value={price} /> {t("aToken")}
           </span>
         </>
