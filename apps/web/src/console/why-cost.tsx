@@ -12,7 +12,7 @@ export function WhyCost({ why, currency }: { why: CostExplanation; currency: str
   const t = useTranslations("deductions.why");
   const { explanation } = why;
   return (
-    <section aria-label={t("title")} className="grid grid-cols-1 gap-2">
+    <section aria-label={t("title")} className="grid grid-cols-1 content-start gap-2">
       <h3 className="text-xs font-semibold">{t("title")}</h3>
       {why.outcome === "unexplained" && <p className="text-sm text-warning">{t(`unexplained.${why.why}`)}</p>}
       {explanation && <Lines explanation={explanation} why={why} currency={currency} />}

@@ -35,7 +35,7 @@ export function AcceptDialog({ open, onOpenChange, accountId, fromSeq, toSeq }: 
     <ActDialog
       open={open}
       onOpenChange={onOpenChange}
-      title={t("title", { from: fromSeq, to: toSeq })}
+      title={t("title", { from: fromSeq, to: toSeq, one: String(fromSeq === toSeq) })}
       description={t("description")}
       impact={{ kind: "one" }}
       verb={t("verb")}

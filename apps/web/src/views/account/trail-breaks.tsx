@@ -36,11 +36,12 @@ function Break({ found, accountId }: { found: TrailProblem; accountId: string })
   const { kind, fromSeq, toSeq, accepted, unsure, details, links } = found;
   const from = fromSeq ?? "?";
   const to = toSeq ?? "?";
+  const title = t(`${kind}.title`, { from, to, one: String(from === to) });
   const acceptable = accepted === null && !unsure && ACCEPTABLE.has(kind) && fromSeq !== null && toSeq !== null;
   const Icon = accepted ? CircleCheck : unsure ? TriangleAlert : CircleAlert;
   return (
     <section
-      aria-label={t(`${kind}.title`, { from, to })}
+      aria-label={title}
       className={`grid gap-1.5 rounded-md border-2 border-dashed px-3 py-2 text-sm ${
         accepted
           ? "border-line-mid bg-sunken"
@@ -54,7 +55,7 @@ function Break({ found, accountId }: { found: TrailProblem; accountId: string })
           aria-hidden
           className={`size-4 shrink-0 ${accepted ? "text-quiet" : unsure ? "text-warning" : "text-critical"}`}
         />
-        <strong className="font-semibold">{t(`${kind}.title`, { from, to })}</strong>
+        <strong className="font-semibold">{title}</strong>
         {accepted && <Badge>{t("accepted")}</Badge>}
       </div>
       <p>{t(`${kind}.means`)}</p>
@@ -74,14 +75,11 @@ function Break({ found, accountId }: { found: TrailProblem; accountId: string })
           <Button size="small" reason={refused} onClick={() => setAccepting(true)}>
             {t("accept")}
           </Button>
-          <AcceptDialog
-            open={accepting}
-            onOpenChange={setAccepting}
-            accountId={accountId}
-            fromSeq={fromSeq}
-            toSeq={toSeq}
-          />
         </div>
+      )}
+      {/* Its answer is read after the break has become an accepted one. */}
+      {(acceptable || accepting) && (
+        <AcceptDialog open={accepting} onOpenChange={setAccepting} accountId={accountId} fromSeq={from} toSeq={to} />
       )}
     </section>
   );

@@ -12,25 +12,39 @@ type Words = ReturnType<typeof useTranslations<"deductions">>;
 
 export function deductionColumns(t: Words, expanded: Expanded): Column<Deduction>[] {
   return [
-    { id: "at", title: t("column.at"), cell: ({ createdAt }) => <Moment at={createdAt} /> },
     {
       id: "deduction",
       title: t("column.deduction"),
-      cell: ({ deductionId }) => (
-        <Identifier id={deductionId} href={`/trace/${encodeURIComponent(deductionId)}`} what={t("column.deduction")} />
+      cell: ({ deductionId, createdAt }) => (
+        <span className="grid min-w-0 justify-items-start xl:min-w-70">
+          <Identifier
+            id={deductionId}
+            href={`/trace/${encodeURIComponent(deductionId)}`}
+            what={t("column.deduction")}
+          />
+          <Moment at={createdAt} className="text-xs text-quiet tabular-nums" />
+        </span>
       ),
     },
     {
       id: "account",
       title: t("column.account"),
       cell: ({ accountId, ownerName }) => (
-        <Link className="link" href={`/accounts/${accountId}`} prefetch={false}>
+        <Link className="link line-clamp-3" href={`/accounts/${accountId}`} prefetch={false}>
           <bdi>{ownerName ?? accountId}</bdi>
         </Link>
       ),
     },
-    { id: "model", title: t("column.model"), cell: ({ provider, model }) => <bdi>{`${provider}/${model}`}</bdi> },
-    { id: "tokens", title: t("column.tokens"), align: "end", cell: tokens },
+    {
+      id: "model",
+      title: t("column.model"),
+      cell: (row) => (
+        <span className="grid min-w-0">
+          <bdi className="line-clamp-3">{`${row.provider}/${row.model}`}</bdi>
+          <span className="text-xs text-quiet">{tokens(t, row)}</span>
+        </span>
+      ),
+    },
     {
       id: "cost",
       title: t("column.cost"),
@@ -52,8 +66,8 @@ export function deductionColumns(t: Words, expanded: Expanded): Column<Deduction
   ];
 }
 
-function tokens({ inputTokens, outputTokens }: Deduction): string {
-  return `${inputTokens ?? "?"} → ${outputTokens ?? "?"}`;
+function tokens(t: Words, { inputTokens, outputTokens }: Deduction): string {
+  return t("tokens", { input: inputTokens ?? "?", output: outputTokens ?? "?" });
 }
 
 function amountOr(t: Words, value: string | null) {
