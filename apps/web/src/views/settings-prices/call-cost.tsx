@@ -52,7 +52,7 @@ function CallCostForm({ types }: { types: CustomerTypes }) {
     setAsked({ model: model.trim(), customerTypeId: customer || null, currency: currency.trim(), call });
   };
   return (
-    <form onSubmit={submit} className="grid max-w-3xl gap-3 rounded-lg border border-line bg-surface p-4">
+    <form onSubmit={submit} className="grid max-w-4xl gap-3 rounded-lg border border-line bg-surface p-4">
       <div className="grid gap-3 sm:grid-cols-3">
         <TextField
           label={t("cost.model")}
