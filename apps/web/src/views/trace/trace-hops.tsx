@@ -21,11 +21,11 @@ type Props = { traced: Traced; onReplay: (choice: ReplayChoice) => void };
 export function TraceHops({ traced, onReplay }: Props) {
   const { hops } = traced;
   // Where it stopped is where to act.
-  const stopped = hops.find((hop) => lookOf(hop, traced) === "missing" || lookOf(hop, traced) === "waits");
+  const stopped = hops.find((hop) => !hop.reached && !isNeedless(hop, traced));
   return (
     <ol className="grid">
       {hops.map((hop, at) => (
-        <HopLine key={hop.name} hop={hop} traced={traced} last={at === hops.length - 1}>
+        <HopLine key={hop.name} hop={hop} traced={traced} stopped={hop === stopped} last={at === hops.length - 1}>
           {hop === stopped && <HopAct traced={traced} onReplay={onReplay} />}
         </HopLine>
       ))}
@@ -40,9 +40,9 @@ const marks: Record<HopLook, { icon: typeof Check; className: string }> = {
   missing: { icon: CircleDashed, className: "border-critical border-dashed bg-critical-soft text-critical" },
 };
 
-type LineProps = { hop: Hop; traced: Traced; last: boolean; children: ReactNode };
+type LineProps = { hop: Hop; traced: Traced; stopped: boolean; last: boolean; children: ReactNode };
 
-function HopLine({ hop, traced, last, children }: LineProps) {
+function HopLine({ hop, traced, stopped, last, children }: LineProps) {
   const t = useTranslations("trace");
   const look = lookOf(hop, traced);
   const { icon: Icon, className } = marks[look];
@@ -70,7 +70,7 @@ function HopLine({ hop, traced, last, children }: LineProps) {
         </div>
         <Money hop={hop} traced={traced} />
         <HopDetail hop={hop} />
-        <Advice hop={hop} look={look} traced={traced} />
+        <Advice hop={hop} look={look} stopped={stopped} traced={traced} />
         {children}
       </div>
     </li>
@@ -99,7 +99,7 @@ function Money({ hop, traced }: { hop: Hop; traced: Traced }) {
   const t = useTranslations("trace");
   if (hop.name !== "Charge" || !hop.reached) return null;
   const { cost, amount, balance_before: before, balance_after: after } = hop.detail;
-  const moved = typeof amount === "string" ? amount : typeof cost === "string" ? negated(cost) : null;
+  const moved = typeof amount === "string" ? amount : typeof cost === "string" ? drawn(cost) : null;
   const currency = traced.usageLog?.["currency"];
   return (
     <dl className="my-2 flex flex-wrap items-center gap-x-3 gap-y-2 rounded-md bg-sunken px-3 py-2">
@@ -110,6 +110,8 @@ function Money({ hop, traced }: { hop: Hop; traced: Traced }) {
         <dd className="font-semibold">
           {moved === null ? (
             t("unknownAmount")
+          ) : !decimal.test(moved) ? (
+            <bdi className="wrap-anywhere">{moved}</bdi>
           ) : (
             <Amount value={moved} signed wrap currency={typeof currency === "string" ? currency : undefined} />
           )}
@@ -126,23 +128,34 @@ function Sum({ label, value }: { label: string; value: unknown }) {
   return (
     <div>
       <dt className="text-xs text-quiet">{label}</dt>
-      <dd>{typeof value === "string" ? <Amount value={value} wrap /> : t("unknownAmount")}</dd>
+      <dd>{typeof value === "string" && decimal.test(value) ? <Amount value={value} wrap /> : t("unknownAmount")}</dd>
     </div>
   );
 }
 
-function negated(cost: string): string {
-  return /^0+(\.0+)?$/.test(cost) || cost.startsWith("-") ? cost : `-${cost}`;
+/** What a producer wrote there may be no amount. */
+const decimal = /^-?\d+(\.\d+)?$/;
+
+function drawn(cost: string): string {
+  return !decimal.test(cost) || cost.startsWith("-") || /^0+(\.0+)?$/.test(cost) ? cost : `-${cost}`;
 }
 
-function Advice({ hop, look, traced }: { hop: Hop; look: HopLook; traced: Traced }) {
+type AdviceProps = { hop: Hop; look: HopLook; stopped: boolean; traced: Traced };
+
+function Advice({ hop, look, stopped, traced }: AdviceProps) {
   const t = useTranslations("trace");
-  if (look === "reached") return null;
   const said = () => {
-    if (traced.kind === "credit" && (hop.name === "Hold" || hop.name === "usage_log")) return t("advice.credit");
-    if (hop.name === "Hold") return t("advice.noHold");
+    if (hop.reached) return null;
+    if (isNeedless(hop, traced)) return t(traced.kind === "credit" ? "advice.credit" : "advice.noHold");
     if (hop.name === "Trimmed" && traced.state === "settled") return t("advice.trimmed");
-    return t(`advice.${storyOf(traced)}`);
+    if (stopped) return t(`advice.${storyOf(traced)}`);
+    return look === "none" ? null : t("advice.follows");
   };
-  return <p className="mt-0.5 max-w-prose text-sm text-quiet">{said()}</p>;
+  const text = said();
+  return text === null ? null : <p className="mt-0.5 max-w-prose text-sm text-quiet">{text}</p>;
+}
+
+/** A hop that such a thing never has. */
+function isNeedless(hop: Hop, { kind }: Traced): boolean {
+  return hop.name === "Hold" || (kind === "credit" && hop.name === "usage_log");
 }
