@@ -34,6 +34,7 @@ export const least: Record<string, Role> = {
   "account.uncaptured": "viewer",
   "account.unfreeze": "admin",
   "account.verifyChain": "admin",
+  "account.waitingCredits": "viewer",
   "accounts.count": "viewer",
   "accounts.customerTypes": "viewer",
   "accounts.list": "viewer",

@@ -104,7 +104,9 @@ test("7.5 a key made in the console works at the gateway, shows its secret once,
   await act(page, "it leaked", "Revoke");
   await expect(dialog.getByText("Revoked: every gateway")).toBeVisible();
   await expect.poll(async () => (await stage.post("/v1/charges", key, {})).status).toBe(401);
-  const kept = await stage.rows("SELECT * FROM data.operator_action WHERE targets @> jsonb_build_array($1::text)", [virtualKey]);
+  const kept = await stage.rows("SELECT * FROM data.operator_action WHERE targets @> jsonb_build_array($1::text)", [
+    virtualKey,
+  ]);
   expect(JSON.stringify(kept)).not.toContain(apiKey.slice(virtualKey.length + 1));
 });
 

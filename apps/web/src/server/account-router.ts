@@ -59,6 +59,10 @@ const trail = {
     .query(async ({ ctx, input: { accountId: id, order: asked, at } }) =>
       "seq" in at ? books.trailCursorAtSeq(at.seq, asked) : await books.trailCursorAt(ctx.db, id, at.moment, asked),
     ),
+  /** Credits that are in the books and no link yet: Redis has not acknowledged them. */
+  waitingCredits: viewerProcedure
+    .input(ofAccount)
+    .query(({ ctx, input }) => books.listWaitingCredits(ctx.db, input.accountId)),
   /** The link that decided the balance as of a moment; null before the first. */
   balanceAt: viewerProcedure
     .input(z.object({ accountId, moment: z.date() }))

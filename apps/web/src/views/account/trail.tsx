@@ -16,6 +16,7 @@ import { TrailBreaks } from "@/views/account/trail-breaks.tsx";
 import { trailColumns } from "@/views/account/trail-columns.tsx";
 import { TrailDetail } from "@/views/account/trail-detail.tsx";
 import { TrailJump } from "@/views/account/trail-jump.tsx";
+import { WaitingCredits } from "@/views/account/waiting-credits.tsx";
 
 const KEYS = ["category", "from", "to", "key", "model"] as const;
 type Key = (typeof KEYS)[number];
@@ -63,6 +64,7 @@ export function Trail({ accountId, currency }: Props) {
         order={address.page.order}
         onPlace={(cursor) => address.goTo(cursor, list.data?.pin ?? "")}
       />
+      <WaitingCredits accountId={accountId} currency={currency} />
       <List<TrailRow, Key>
         name="account-trail"
         label={t("title")}

@@ -16,7 +16,7 @@ export function deductionColumns(t: Words, expanded: Expanded): Column<Deduction
       id: "deduction",
       title: t("column.deduction"),
       cell: ({ deductionId, createdAt }) => (
-        <span className="grid min-w-0 justify-items-start xl:min-w-70">
+        <span className="grid min-w-0 justify-items-start xl:min-w-60">
           <Identifier
             id={deductionId}
             href={`/trace/${encodeURIComponent(deductionId)}`}
@@ -39,7 +39,7 @@ export function deductionColumns(t: Words, expanded: Expanded): Column<Deduction
       id: "model",
       title: t("column.model"),
       cell: (row) => (
-        <span className="grid min-w-0">
+        <span className="grid min-w-0 xl:min-w-40">
           <bdi className="line-clamp-3">{`${row.provider}/${row.model}`}</bdi>
           <span className="text-xs text-quiet">{tokens(t, row)}</span>
         </span>
