@@ -9,7 +9,6 @@ import { useTranslations } from "use-intl";
 import { isZero } from "@/console/decimals.ts";
 import { FaultNotice } from "@/console/fault-notice.tsx";
 import { useReasonAgainst } from "@/console/operator.tsx";
-import { RefundDialog } from "@/console/refund-dialog.tsx";
 import { WhyCost } from "@/console/why-cost.tsx";
 import { useTRPC } from "@/trpc/client.ts";
 import { Amount } from "@/ui/amount.tsx";
@@ -19,7 +18,13 @@ import { Disclosure } from "@/ui/disclosure.tsx";
 import { Identifier } from "@/ui/identifier.tsx";
 import { KeyValues } from "@/ui/key-values.tsx";
 import { Moment } from "@/ui/moment.tsx";
+import { openedOnDemand } from "@/ui/on-demand.tsx";
 import { SkeletonLines } from "@/ui/states.tsx";
+
+const RefundDialog = openedOnDemand(
+  () => import("@/console/refund-dialog.tsx").then((module) => module.RefundDialog),
+  "dialog",
+);
 
 export function DeductionDetail({ deductionId }: { deductionId: string }) {
   const t = useTranslations("deductions");

@@ -4,7 +4,7 @@
 import { useState } from "react";
 import { useTranslations } from "use-intl";
 import type { Part } from "@/server/parts.ts";
-import { ErrorBar } from "@/ui/states.tsx";
+import { ErrorBar, SkeletonLines } from "@/ui/states.tsx";
 
 export type Kept<T> = { value: T | undefined; fault: Part<T>["fault"] };
 
@@ -29,4 +29,9 @@ export function PartFault({ fault }: { fault: Kept<unknown>["fault"] }) {
           ? "fenced"
           : "server";
   return <ErrorBar title={t(`${kind}.title`)}>{t(`${kind}.help`)}</ErrorBar>;
+}
+
+/** In the place of what was never told: it is on its way, or its store is away. */
+export function PartComing({ fault, lines }: { fault: Kept<unknown>["fault"]; lines?: number }) {
+  return fault === null ? <SkeletonLines lines={lines} /> : <PartFault fault={fault} />;
 }

@@ -22,7 +22,12 @@ export function RawEntry({ fields, base64 }: RawEntryProps) {
         <CopyButton text={jsonText(copied)} what={t("raw.title")} label={t("raw.copyJson")} />
         {base64 !== undefined && <CopyButton text={base64} what={t("raw.bytes")} label={t("raw.copyBytes")} />}
       </figcaption>
-      <dl className="max-h-96 overflow-auto px-3 py-2 font-mono text-xs leading-5">
+      <dl
+        // Scrolls by keyboard as well.
+        // oxlint-disable-next-line jsx-a11y/no-noninteractive-tabindex
+        tabIndex={0}
+        className="max-h-96 overflow-auto px-3 py-2 font-mono text-xs leading-5"
+      >
         {fields.map(({ name, value }, at) => (
           // Fields may repeat: their place is what they are.
           // oxlint-disable-next-line react/no-array-index-key

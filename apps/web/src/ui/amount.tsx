@@ -30,7 +30,7 @@ export function Amount({ value, signed, currency, wrap, className }: AmountProps
     >
       {signed && direction === "in" && sign === "" ? "+" : sign}
       <Groups groups={whole} wrap={wrap} />
-      <Groups groups={fraction} wrap={wrap} className="text-[0.92em] opacity-85" />
+      <Groups groups={fraction} wrap={wrap} className="text-[0.92em]" />
     </span>
   );
   if (currency === undefined) return text;

@@ -9,10 +9,24 @@ import { useTranslations } from "use-intl";
 import { useReasonAgainst } from "@/console/operator.tsx";
 import { Button } from "@/ui/button.tsx";
 import { Menu, MenuItem } from "@/ui/menu.tsx";
-import { CheckDialog } from "@/views/account/check-dialog.tsx";
-import { CreditDialog } from "@/views/account/credit-dialog.tsx";
-import { LimitDialog } from "@/views/account/limit-dialog.tsx";
-import { StatusDialog } from "@/views/account/status-dialog.tsx";
+import { openedOnDemand } from "@/ui/on-demand.tsx";
+
+const CheckDialog = openedOnDemand(
+  () => import("@/views/account/check-dialog.tsx").then((module) => module.CheckDialog),
+  "dialog",
+);
+const CreditDialog = openedOnDemand(
+  () => import("@/views/account/credit-dialog.tsx").then((module) => module.CreditDialog),
+  "dialog",
+);
+const LimitDialog = openedOnDemand(
+  () => import("@/views/account/limit-dialog.tsx").then((module) => module.LimitDialog),
+  "dialog",
+);
+const StatusDialog = openedOnDemand(
+  () => import("@/views/account/status-dialog.tsx").then((module) => module.StatusDialog),
+  "dialog",
+);
 
 export type ActOn = { account: AccountHeader; standing: AccountStanding | undefined };
 type Open = "credit" | "status" | "limit" | "reconcile" | "verify";

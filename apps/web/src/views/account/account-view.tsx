@@ -1,6 +1,5 @@
 "use client";
 
-// One account: why its balance is what it is, at this moment; what it spent; every movement since it was opened; and what belongs to it.
 import type { AccountStanding } from "@drawdown/billing";
 import type { AccountHeader } from "@drawdown/db";
 import { useQuery } from "@tanstack/react-query";
@@ -12,6 +11,8 @@ import { PageTitle } from "@/console/page-title.tsx";
 import { useTRPC } from "@/trpc/client.ts";
 import { useLive } from "@/trpc/live.ts";
 import { Badge } from "@/ui/badge.tsx";
+// One account: why its balance is what it is, at this moment; what it spent; every movement since it was opened; and what belongs to it.
+import { excerpt } from "@/ui/excerpt.ts";
 import { Identifier } from "@/ui/identifier.tsx";
 import { Moment } from "@/ui/moment.tsx";
 import { SkeletonLines } from "@/ui/states.tsx";
@@ -84,7 +85,9 @@ function Title({ account, standing }: { account: AccountHeader; standing: Accoun
             <span>{t(`type.${account.type}`)}</span>
             {account.customerType !== null && <bdi>{account.customerType}</bdi>}
             {account.ownerEmail !== null && account.ownerName !== null && (
-              <bdi className="wrap-anywhere">{account.ownerEmail}</bdi>
+              <bdi className="wrap-anywhere" title={account.ownerEmail}>
+                {excerpt(account.ownerEmail)}
+              </bdi>
             )}
             <span>
               {t("account.opened")} <Moment at={account.createdAt} precision="minutes" />
@@ -102,7 +105,9 @@ function Title({ account, standing }: { account: AccountHeader; standing: Accoun
       }
       actions={<AccountActs account={account} standing={standing} />}
     >
-      <bdi className="line-clamp-3">{name}</bdi>
+      <bdi className="line-clamp-3" title={name}>
+        {excerpt(name)}
+      </bdi>
     </PageTitle>
   );
 }

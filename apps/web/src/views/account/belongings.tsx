@@ -1,6 +1,5 @@
 "use client";
 
-// What belongs to an account: its keys, what was served and not captured, and what operators did to it.
 import type { Operation } from "@drawdown/billing";
 import type { KeyListRow, UncapturedRow } from "@drawdown/db";
 import { useQuery } from "@tanstack/react-query";
@@ -11,6 +10,8 @@ import { Amount } from "@/ui/amount.tsx";
 import { Badge } from "@/ui/badge.tsx";
 import { ButtonLink } from "@/ui/button.tsx";
 import type { Column } from "@/ui/data-table.tsx";
+// What belongs to an account: its keys, what was served and not captured, and what operators did to it.
+import { excerpt } from "@/ui/excerpt.ts";
 import { Identifier } from "@/ui/identifier.tsx";
 import { Moment } from "@/ui/moment.tsx";
 import { ShortList } from "@/views/account/short-list.tsx";
@@ -80,11 +81,11 @@ function keyColumns(t: ReturnType<typeof useTranslations<"accounts.keys">>): Col
       cell: ({ virtualKey, name }) => (
         <span className="grid">
           <Identifier id={virtualKey} what={t("key")} />
-          {name !== null && <bdi className="line-clamp-2 text-xs text-quiet">{name}</bdi>}
+          {name !== null && <bdi className="line-clamp-2 text-xs text-quiet">{excerpt(name)}</bdi>}
         </span>
       ),
     },
-    { id: "user", title: t("user"), cell: ({ userName, userId }) => <bdi>{userName ?? userId}</bdi> },
+    { id: "user", title: t("user"), cell: ({ userName, userId }) => <bdi>{excerpt(userName ?? userId)}</bdi> },
     {
       id: "status",
       title: t("status"),

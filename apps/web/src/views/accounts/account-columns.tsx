@@ -5,6 +5,7 @@ import { isZero } from "@/console/decimals.ts";
 import { Amount } from "@/ui/amount.tsx";
 import { Badge } from "@/ui/badge.tsx";
 import type { Column } from "@/ui/data-table.tsx";
+import { excerpt } from "@/ui/excerpt.ts";
 import { Identifier } from "@/ui/identifier.tsx";
 import { Moment } from "@/ui/moment.tsx";
 
@@ -18,10 +19,10 @@ export function accountColumns(t: Words): Column<AccountListRow>[] {
       cell: ({ id, ownerName, ownerEmail }) => (
         <span className="grid min-w-0">
           <Link className="link line-clamp-2 font-medium" href={`/accounts/${id}`} prefetch={false}>
-            <bdi>{ownerName ?? ownerEmail ?? t("unnamed")}</bdi>
+            <bdi>{excerpt(ownerName ?? ownerEmail ?? t("unnamed"))}</bdi>
           </Link>
           {ownerName !== null && ownerEmail !== null && (
-            <bdi className="line-clamp-2 text-xs text-quiet">{ownerEmail}</bdi>
+            <bdi className="line-clamp-2 text-xs text-quiet">{excerpt(ownerEmail)}</bdi>
           )}
         </span>
       ),

@@ -32,7 +32,7 @@ export function AlertCard({ alert }: { alert: AlertListRow }) {
         </h3>
         {key !== "" && (
           <Badge>
-            <bdi>{key}</bdi>
+            <bdi className="min-w-0 wrap-anywhere">{key}</bdi>
           </Badge>
         )}
         <span className="ms-auto text-xs text-quiet">

@@ -5,6 +5,7 @@ import { ExpandButton, type Expanded } from "@/console/expanded.tsx";
 import { Amount } from "@/ui/amount.tsx";
 import { Badge } from "@/ui/badge.tsx";
 import type { Column } from "@/ui/data-table.tsx";
+import { excerpt } from "@/ui/excerpt.ts";
 import { Identifier } from "@/ui/identifier.tsx";
 import { Moment } from "@/ui/moment.tsx";
 
@@ -31,7 +32,7 @@ export function deductionColumns(t: Words, expanded: Expanded): Column<Deduction
       title: t("column.account"),
       cell: ({ accountId, ownerName }) => (
         <Link className="link line-clamp-3" href={`/accounts/${accountId}`} prefetch={false}>
-          <bdi>{ownerName ?? accountId}</bdi>
+          <bdi>{excerpt(ownerName ?? accountId)}</bdi>
         </Link>
       ),
     },

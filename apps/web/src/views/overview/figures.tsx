@@ -127,7 +127,7 @@ function Held({ holds: { value } }: { holds: KeptHolds }) {
     <Stat
       label={t("figure.holds")}
       value={value === undefined ? t("unknown") : <Counting count={value.holds} exact={value.exact} />}
-      note={<Amounts amounts={value?.held ?? []} otherwise={t("figure.holdsNote")} />}
+      note={value && <Amounts amounts={value.held} otherwise={t("figure.holdsNote")} />}
     />
   );
 }

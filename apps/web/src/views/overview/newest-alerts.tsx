@@ -2,14 +2,16 @@
 
 import Link from "next/link";
 import { useTranslations } from "use-intl";
+import { PartComing } from "@/console/part.tsx";
 import { Card } from "@/ui/card.tsx";
+import { excerpt } from "@/ui/excerpt.ts";
 import { Moment } from "@/ui/moment.tsx";
-import { EmptyState, SkeletonLines } from "@/ui/states.tsx";
+import { EmptyState } from "@/ui/states.tsx";
 import { AlertLevel } from "@/views/alerts/alert-level.tsx";
 import type { KeptBooks } from "@/views/overview/parts.ts";
 
 /** The newest few that are open. */
-export function NewestAlerts({ books: { value } }: { books: KeptBooks }) {
+export function NewestAlerts({ books: { value, fault } }: { books: KeptBooks }) {
   const t = useTranslations("overview");
   const all = (
     <Link className="link text-xs" href="/alerts" prefetch={false}>
@@ -19,7 +21,7 @@ export function NewestAlerts({ books: { value } }: { books: KeptBooks }) {
   return (
     <Card title={t("alerts.title")} actions={all}>
       {value === undefined ? (
-        <SkeletonLines lines={4} />
+        <PartComing fault={fault} lines={4} />
       ) : value.alerts.length === 0 ? (
         <EmptyState title={t("alerts.none")}>{t("alerts.noneHelp")}</EmptyState>
       ) : (
@@ -36,7 +38,7 @@ export function NewestAlerts({ books: { value } }: { books: KeptBooks }) {
                 </span>
               </div>
               <p className="line-clamp-2 text-quiet wrap-anywhere">
-                <bdi>{message}</bdi>
+                <bdi>{excerpt(message)}</bdi>
               </p>
             </li>
           ))}

@@ -2,14 +2,14 @@
 
 import Link from "next/link";
 import { useTranslations } from "use-intl";
+import { PartComing } from "@/console/part.tsx";
 import { Card } from "@/ui/card.tsx";
-import { SkeletonLines } from "@/ui/states.tsx";
 import type { KeptStreams } from "@/views/overview/parts.ts";
 
 const AGES = ["seconds", "minute", "minutes", "older"] as const;
 
 /** How long what was delivered and not acked has waited. */
-export function PendingAges({ streams: { value } }: { streams: KeptStreams }) {
+export function PendingAges({ streams: { value, fault } }: { streams: KeptStreams }) {
   const t = useTranslations("overview");
   const link = (
     <Link className="link text-xs" href="/pending" prefetch={false}>
@@ -19,7 +19,7 @@ export function PendingAges({ streams: { value } }: { streams: KeptStreams }) {
   if (value === undefined)
     return (
       <Card title={t("ages.title")} actions={link}>
-        <SkeletonLines />
+        <PartComing fault={fault} />
       </Card>
     );
   const { counts, unread } = value.ages;

@@ -3,25 +3,26 @@
 // What runs by itself: when it ran last, with what result, and when it runs next.
 import type { ScheduleState } from "@drawdown/db";
 import { useTranslations } from "use-intl";
+import { PartComing } from "@/console/part.tsx";
 import { Badge } from "@/ui/badge.tsx";
 import { Card } from "@/ui/card.tsx";
 import { JsonBlock } from "@/ui/code.tsx";
 import { Disclosure } from "@/ui/disclosure.tsx";
 import { Moment, useNow } from "@/ui/moment.tsx";
-import { EmptyState, SkeletonLines } from "@/ui/states.tsx";
+import { EmptyState } from "@/ui/states.tsx";
 import type { KeptBooks } from "@/views/overview/parts.ts";
 
 const KNOWN = ["cleanup", "monitoring", "prove", "reconcile", "verify-chain"] as const;
 /** A beat comes each minute. */
 const OVERDUE_MS = 180_000;
 
-export function Schedules({ books: { value } }: { books: KeptBooks }) {
+export function Schedules({ books: { value, fault } }: { books: KeptBooks }) {
   const t = useTranslations("overview");
   return (
     <section id="schedules" aria-label={t("schedules.title")} className="scroll-mt-16">
       <Card title={t("schedules.title")} note={t("schedules.note")}>
         {value === undefined ? (
-          <SkeletonLines lines={5} />
+          <PartComing fault={fault} lines={5} />
         ) : value.schedules.length === 0 ? (
           <EmptyState title={t("schedules.empty")}>{t("schedules.emptyHelp")}</EmptyState>
         ) : (

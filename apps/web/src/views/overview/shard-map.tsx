@@ -4,8 +4,8 @@
 import type { ShardStats } from "@drawdown/billing";
 import Link from "next/link";
 import { useTranslations } from "use-intl";
+import { PartComing } from "@/console/part.tsx";
 import { Card } from "@/ui/card.tsx";
-import { SkeletonLines } from "@/ui/states.tsx";
 import { durationText } from "@/ui/time.ts";
 import type { KeptStreams } from "@/views/overview/parts.ts";
 import { LATE_MS } from "@/views/overview/verdict.ts";
@@ -14,12 +14,12 @@ import { LATE_MS } from "@/views/overview/verdict.ts";
 const MOST_PERCENT = 34;
 const FULL = 10_000;
 
-export function ShardMap({ streams: { value } }: { streams: KeptStreams }) {
+export function ShardMap({ streams: { value, fault } }: { streams: KeptStreams }) {
   const t = useTranslations("overview");
   return (
     <Card title={t("shards.title")} note={t("shards.note")}>
       {value === undefined ? (
-        <SkeletonLines lines={4} />
+        <PartComing fault={fault} lines={4} />
       ) : (
         <ul className="grid grid-cols-[repeat(auto-fill,minmax(4.75rem,1fr))] gap-1.5">
           {value.shards.map((one) => (

@@ -1,16 +1,18 @@
 "use client";
 
-// The newest deductions as they come into the books.
 import Link from "next/link";
 import { useRef } from "react";
 import { useTranslations } from "use-intl";
+import { PartComing } from "@/console/part.tsx";
 import { Amount } from "@/ui/amount.tsx";
 import { Button } from "@/ui/button.tsx";
 import { Card } from "@/ui/card.tsx";
+// The newest deductions as they come into the books.
+import { excerpt } from "@/ui/excerpt.ts";
 import { Identifier } from "@/ui/identifier.tsx";
 import { LineIndicator } from "@/ui/line.tsx";
 import { Moment } from "@/ui/moment.tsx";
-import { EmptyState, SkeletonLines } from "@/ui/states.tsx";
+import { EmptyState } from "@/ui/states.tsx";
 import type { KeptBooks } from "@/views/overview/parts.ts";
 import { useAttention, type useTail } from "@/views/overview/tail-rows.ts";
 
@@ -54,7 +56,7 @@ export function DeductionTail({ tail, books }: { tail: Tail; books: KeptBooks })
           </ul>
         ) : books.value === undefined ? (
           <div className="p-4">
-            <SkeletonLines lines={6} />
+            <PartComing fault={books.fault} lines={6} />
           </div>
         ) : (
           <EmptyState title={t("tail.empty")}>{t("tail.emptyHelp")}</EmptyState>
@@ -80,7 +82,7 @@ function TailRow({ row }: { row: Tail["shown"][number] }) {
       </div>
       <div className="min-w-0 text-xs text-quiet wrap-anywhere">
         <Link className="link" href={`/accounts/${accountId}`} prefetch={false}>
-          <bdi>{ownerName ?? accountId}</bdi>
+          <bdi>{excerpt(ownerName ?? accountId)}</bdi>
         </Link>
         {" · "}
         <bdi>{`${provider}/${model}`}</bdi>

@@ -7,6 +7,7 @@ import { Amount } from "@/ui/amount.tsx";
 import { Badge } from "@/ui/badge.tsx";
 import { IconButton } from "@/ui/button.tsx";
 import type { Column } from "@/ui/data-table.tsx";
+import { excerpt } from "@/ui/excerpt.ts";
 import { Identifier } from "@/ui/identifier.tsx";
 import { Menu, MenuItem } from "@/ui/menu.tsx";
 import { Moment } from "@/ui/moment.tsx";
@@ -25,7 +26,7 @@ export function keyColumns(t: Words, ask: (asked: AskedOfKey) => void): Column<K
       title: t("column.key"),
       cell: ({ virtualKey, name }) => (
         <span className="grid min-w-0 justify-items-start xl:min-w-44">
-          {name !== null && <bdi className="line-clamp-2 font-medium">{name}</bdi>}
+          {name !== null && <bdi className="line-clamp-2 font-medium">{excerpt(name)}</bdi>}
           <Identifier id={virtualKey} what={t("column.key")} />
         </span>
       ),
@@ -84,7 +85,7 @@ function Quiet({ children }: { children: string }) {
 function Owner({ apiKey }: { apiKey: KeyListRow }) {
   const t = useTranslations("keys");
   const { accountId, userName, userId } = apiKey;
-  const name = <bdi className="line-clamp-2">{userName ?? t("userLabel", { user: userId })}</bdi>;
+  const name = <bdi className="line-clamp-2">{excerpt(userName ?? t("userLabel", { user: userId }))}</bdi>;
   if (accountId === null)
     return (
       <>

@@ -32,7 +32,12 @@ export function PreviewTable({ preview, nothing }: { preview: CleanupPreview; no
         {t("cleanup.cutOff")} <Moment at={new Date(cutOffMs)} precision="milliseconds" both />
       </p>
       {nothing && <p className="text-quiet">{t("cleanup.nothing")}</p>}
-      <ul className="grid max-h-72 gap-2 overflow-y-auto">
+      <ul
+        // Scrolls by keyboard as well.
+        // oxlint-disable-next-line jsx-a11y/no-noninteractive-tabindex
+        tabIndex={0}
+        className="grid max-h-72 gap-2 overflow-y-auto"
+      >
         {shards.map((shard) => (
           <li key={shard.shard} className="grid gap-1 rounded-md border border-line px-3 py-2">
             <ShardPreview shard={shard} />
