@@ -137,6 +137,22 @@ const lines: [CommandAct, object][] = [
     { name: "keys update", args: ["vk"], options: { rpm: 4, clear: ["name", "spend-limit"] } },
   ],
   [
+    { act: "create_operator", email: "a@b.invalid", role: "support", name: "A B" },
+    { name: "operators create", args: ["a@b.invalid"], options: { role: "support", name: "A B" } },
+  ],
+  [
+    { act: "set_operator_role", email: "a@b.invalid", role: "admin" },
+    { name: "operators role", args: ["a@b.invalid", "admin"] },
+  ],
+  [
+    { act: "disable_operator", email: "a@b.invalid" },
+    { name: "operators disable", args: ["a@b.invalid"] },
+  ],
+  [
+    { act: "reset_operator_password", email: "a@b.invalid" },
+    { name: "operators reset-password", args: ["a@b.invalid"] },
+  ],
+  [
     { act: "revoke_key", virtualKey: "vk" },
     { name: "keys revoke", args: ["vk"] },
   ],

@@ -24,7 +24,13 @@ export type CommandAct =
   | { act: "remove_provider"; name: string }
   | { act: "accept"; accountId: string; fromSeq: string; toSeq: string }
   | { act: "repair"; accountId: string; writeOff?: readonly string[] }
-  | { act: "pause" | "resume" | "abort"; operationId: string };
+  | { act: "pause" | "resume" | "abort"; operationId: string }
+  | OperatorCommand;
+
+type OperatorCommand =
+  | { act: "create_operator"; email: string; role: string; name?: string }
+  | { act: "set_operator_role"; email: string; role: string }
+  | { act: "disable_operator" | "enable_operator" | "sign_out_operator" | "reset_operator_password"; email: string };
 
 type KeyFlags = {
   name?: string;
@@ -138,6 +144,25 @@ function wordsOf(act: CommandAct): Words {
     case "resume":
     case "abort":
       return { words: ["operations", act.act, "--", act.operationId] };
+    default:
+      return { words: ["operators", ...operatorWords(act)] };
+  }
+}
+
+function operatorWords(act: OperatorCommand): string[] {
+  switch (act.act) {
+    case "create_operator":
+      return ["create", ...flag("role", act.role), ...flag("name", act.name), "--", act.email];
+    case "set_operator_role":
+      return ["role", "--", act.email, act.role];
+    case "disable_operator":
+      return ["disable", "--", act.email];
+    case "enable_operator":
+      return ["enable", "--", act.email];
+    case "sign_out_operator":
+      return ["sign-out", "--", act.email];
+    case "reset_operator_password":
+      return ["reset-password", "--", act.email];
   }
 }
 

@@ -1,11 +1,6 @@
-import { execFile } from "node:child_process";
-import { join } from "node:path";
-import { promisify } from "node:util";
 import { waitFor } from "@drawdown/local-stack";
 import type { Page } from "@playwright/test";
 import { type Charged, expect, type Stage, test } from "../stage.ts";
-
-const bin = join(import.meta.dirname, "../../../runtime/bin/drawdown.mjs");
 
 /** Charges that the books refuse to take, as dead letters by now; and then the books would take them. */
 async function deadLetters(stage: Stage, count: number): Promise<Charged[]> {
@@ -142,9 +137,7 @@ test("7.5 the equivalent command does the same act: both are on record alike", a
     letters.map((one) => one.deduction_id),
   ]);
   await stage.drawdown("restore", ...ids.flatMap(({ id }) => ["--id", id]), "--reason", "once more");
-  await promisify(execFile)("sh", ["-c", `drawdown() { '${process.execPath}' '${bin}' "$@"; }\n${command}`], {
-    env: { PATH: process.env["PATH"], HOME: process.env["HOME"], DRAWDOWN_SHADOW: "1", ...stage.env },
-  });
+  await stage.shell(command);
   const acts = await stage.rows(
     `SELECT actor, role, action, reason, targets, counts, before, after, result FROM data.operator_action
       WHERE action = 'discard' AND reason LIKE 'it''s%' ORDER BY started_at`,

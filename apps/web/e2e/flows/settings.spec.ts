@@ -1,7 +1,4 @@
 // Settings: what is set in the console is what gateways do, and the command beside each act does the same.
-import { execFile } from "node:child_process";
-import { join } from "node:path";
-import { promisify } from "node:util";
 import type { Page } from "@playwright/test";
 import { expect, type Stage, test } from "../stage.ts";
 
@@ -18,12 +15,6 @@ async function commandOf(page: Page): Promise<string> {
   const dialog = page.getByRole("dialog");
   await dialog.getByText("The same as a command").click();
   return await dialog.getByRole("figure", { name: "The same as a command" }).locator("pre").innerText();
-}
-
-async function runInShell(stage: Stage, line: string): Promise<void> {
-  const bin = join(import.meta.dirname, "../../../runtime/bin/drawdown.mjs");
-  const script = `drawdown() { '${process.execPath}' '${bin}' "$@"; }\n${line}\n`;
-  await promisify(execFile)("sh", ["-c", script], { env: { ...process.env, ...stage.env } });
 }
 
 type Acted = { action: string; targets: string[]; actor: string; reason: string };
@@ -69,7 +60,7 @@ test("7.5 a price set in the console is what the gateway charges next, and its c
   const row = page.getByRole("row").filter({ hasText: model });
   await expect(row).toContainText("2.500000");
   await expect(row).toContainText("0.000002500000");
-  await runInShell(stage, command);
+  await stage.shell(command);
   const [byCommand, byPage] = await lastActs(stage, "set_price", 2);
   expect(byCommand).toEqual(byPage);
   expect(byPage).toMatchObject({ targets: [`acme/${model}`], reason: "it's agreed" });
@@ -155,7 +146,7 @@ test("7.5 a provider is added, refused in words while a key stands where a varia
   await page.getByRole("menuitem", { name: "Remove" }).click();
   const reason = page.getByRole("dialog").getByRole("textbox", { name: "Reason" });
   await reason.fill("gone");
-  await runInShell(stage, await commandOf(page));
+  await stage.shell(await commandOf(page));
   expect(await stage.rows("SELECT FROM data.provider WHERE name = $1", [hostile])).toEqual([]);
   await act(page, "gone", "Remove");
   await expect(dialog.getByText("There is no such provider any more.")).toBeVisible();

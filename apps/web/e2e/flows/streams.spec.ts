@@ -28,8 +28,8 @@ test("7.5 a cleanup removes what its preview showed, and not what became old eno
   await dialog.getByLabel("Reason").fill("room is short");
   await expect(remove).toBeDisabled();
   await dialog.getByLabel(`Type shard ${shard} to confirm`).fill(`shard ${shard}`);
-  await dialog.getByRole("button", { name: "The same as a command" }).click();
-  await expect(dialog).toContainText(`drawdown cleanup --shard=${shard} --before=`);
+  await dialog.getByText("The same as a command").click();
+  await expect(dialog).toContainText(`npm run drawdown -- cleanup --shard=${shard} --before=`);
   await remove.click();
   await expect(page).toHaveURL(/\/operations\/[0-9a-f-]{36}$/);
   const id = page.url().split("/").at(-1);

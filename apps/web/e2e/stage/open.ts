@@ -6,7 +6,7 @@ import { rm } from "node:fs/promises";
 import { type Billing, closeBilling, openBilling } from "@drawdown/billing";
 import { closeDb, connectDb, type Db } from "@drawdown/db";
 import { freePort, startRedis, testFolder, waitFor } from "@drawdown/local-stack";
-import { type Part, type ProcessPart, processPart, runDrawdown, storePart } from "./parts.ts";
+import { type Part, type ProcessPart, processPart, runDrawdown, runInShell, storePart } from "./parts.ts";
 import { copyTemplate, type Key, openPostgres, type Seeded, wholeFolder } from "./template.ts";
 
 export type Charged = {
@@ -46,6 +46,8 @@ export type Stage = Seeded & {
   settled: (deductionId: string) => Promise<Record<string, unknown>>;
   /** Runs `drawdown <args>` to its end and returns what it printed; throws with what it said when it fails. */
   drawdown: (...args: string[]) => Promise<string>;
+  /** Runs a command line that was copied from a page, at the root of the checkout. */
+  shell: (line: string) => Promise<void>;
   /** Stops everything and removes its data. */
   close: () => Promise<void>;
 };
@@ -159,5 +161,6 @@ function acts(gatewayUrl: string, seeded: Seeded, db: Db, env: Record<string, st
         { timeoutMs: 20_000, what: `deduction ${deductionId} to settle` },
       ),
     drawdown: (...args: string[]) => runDrawdown(args, env),
+    shell: (line: string) => runInShell(line, env),
   };
 }

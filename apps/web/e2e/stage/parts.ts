@@ -1,7 +1,8 @@
 // What a stage is made of: servers and processes that can be taken away and brought back at the same address, one at a time.
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { type RunningServer, waitFor } from "@drawdown/local-stack";
 import { basicEnvironment } from "./config.ts";
 
@@ -32,7 +33,8 @@ export async function storePart(open: (port?: number) => Promise<RunningServer>)
   };
 }
 
-const bin = join(import.meta.dirname, "../../../runtime/bin/drawdown.mjs");
+const root = join(import.meta.dirname, "../../../..");
+const bin = join(root, "apps/runtime/bin/drawdown.mjs");
 const readyMs = 60_000;
 const tailCharacters = 4_000;
 
@@ -95,4 +97,10 @@ export async function runDrawdown(args: readonly string[], environment: Record<s
   const [code] = await once(child, "close");
   if (code !== 0) throw new Error(`drawdown ${args.join(" ")} exited ${code}: ${said}${printed}`);
   return printed;
+}
+
+/** A command line as somebody would paste it at the root of the checkout. */
+export async function runInShell(line: string, environment: Record<string, string>): Promise<void> {
+  const env = { ...basicEnvironment(), DRAWDOWN_SHADOW: "1", ...environment };
+  await promisify(execFile)("sh", ["-c", line], { cwd: root, env });
 }

@@ -6,9 +6,8 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { useTranslations } from "use-intl";
 import { impactOf } from "@/console/act.ts";
+import { useCommand } from "@/console/act-command.ts";
 import { ActDialog } from "@/console/act-dialog.tsx";
-import { commandLine } from "@/console/command.ts";
-import { useOperator } from "@/console/operator.tsx";
 import { useTRPC, useTRPCClient } from "@/trpc/client.ts";
 import { CodeBlock } from "@/ui/code.tsx";
 import { TextField } from "@/ui/text-field.tsx";
@@ -16,7 +15,6 @@ import { RoleSelect } from "@/views/settings-operators/role-select.tsx";
 
 export function AddOperator({ open, onOpenChange }: { open: boolean; onOpenChange: (open: boolean) => void }) {
   const t = useTranslations("operators");
-  const me = useOperator();
   const trpc = useTRPC();
   const { operators } = useTRPCClient();
   const queries = useQueryClient();
@@ -24,6 +22,7 @@ export function AddOperator({ open, onOpenChange }: { open: boolean; onOpenChang
   const [name, setName] = useState("");
   const [role, setRole] = useState<OperatorRole>("viewer");
   const named = name.trim() === "" ? {} : { name: name.trim() };
+  const command = useCommand({ act: "create_operator", email: email.trim(), role, ...named });
   return (
     <ActDialog
       open={open}
@@ -35,13 +34,7 @@ export function AddOperator({ open, onOpenChange }: { open: boolean; onOpenChang
       impact={impactOf(1)}
       verb={t("addVerb")}
       prepared={email.trim().includes("@")}
-      command={(reason) =>
-        commandLine(
-          ...["operators", "create", email.trim(), "--role", role],
-          ...(named.name === undefined ? [] : ["--name", named.name]),
-          ...["--reason", reason, "--actor", me.email],
-        )
-      }
+      {...(command ? { command } : {})}
       act={(confirmation) => operators.create.mutate({ email, role, ...named, ...confirmation })}
       outcome={(result) => describeOutcome(result, t)}
       onDone={() => {

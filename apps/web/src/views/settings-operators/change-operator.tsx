@@ -2,14 +2,14 @@
 
 // One change of one operator: why, and what came of it.
 import type { Operator, OperatorChange, ResetPasswordOutcome } from "@drawdown/billing";
+import type { CommandAct } from "@drawdown/billing/command-line";
 import type { OperatorRole } from "@drawdown/db";
 import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { useTranslations } from "use-intl";
 import { type Confirmation, impactOf } from "@/console/act.ts";
+import { useCommand } from "@/console/act-command.ts";
 import { ActDialog } from "@/console/act-dialog.tsx";
-import { commandLine } from "@/console/command.ts";
-import { useOperator } from "@/console/operator.tsx";
 import { useTRPC, useTRPCClient } from "@/trpc/client.ts";
 import { CodeBlock } from "@/ui/code.tsx";
 import { RoleSelect } from "@/views/settings-operators/role-select.tsx";
@@ -33,11 +33,11 @@ function ChangeDialog({ open, change, onClose }: { open: boolean; change: Change
   const { what, operator } = change;
   const { email } = operator;
   const t = useTranslations("operators");
-  const me = useOperator();
   const trpc = useTRPC();
   const queries = useQueryClient();
   const [role, setRole] = useState(operator.role);
   const act = useAct(change, role);
+  const command = useCommand(commandOf(change, role));
   return (
     <ActDialog<Outcome>
       open={open}
@@ -49,7 +49,7 @@ function ChangeDialog({ open, change, onClose }: { open: boolean; change: Change
       impact={impactOf(1)}
       verb={t(what)}
       danger={what === "disable"}
-      command={(reason) => commandLine("operators", ...words(change, role), "--reason", reason, "--actor", me.email)}
+      {...(command ? { command } : {})}
       act={act}
       outcome={(result) => describeOutcome(result, t)}
       onDone={() => {
@@ -79,16 +79,18 @@ function useAct({ what, operator }: Change, role: OperatorRole): (confirmation: 
   };
 }
 
-function words({ what, operator: { email } }: Change, role: OperatorRole): string[] {
+function commandOf({ what, operator: { email } }: Change, role: OperatorRole): CommandAct {
   switch (what) {
     case "setRole":
-      return ["role", email, role];
+      return { act: "set_operator_role", email, role };
+    case "disable":
+      return { act: "disable_operator", email };
+    case "enable":
+      return { act: "enable_operator", email };
     case "reset":
-      return ["reset-password", email];
+      return { act: "reset_operator_password", email };
     case "signOut":
-      return ["sign-out", email];
-    default:
-      return [what, email];
+      return { act: "sign_out_operator", email };
   }
 }
 
