@@ -19,6 +19,7 @@ import {
   setProvider,
   startCleanup,
   startReplay,
+  streamKey,
   unfreezeAccount,
   updateKey,
 } from "@drawdown/billing";
@@ -306,6 +307,10 @@ describe("an equivalent command and its function", () => {
     const [one, two] = await prepare();
     const act: Act = { actor: "console", role: "admin", reason };
     const keys = { one: "", two: "" };
+    // The names of the sides' own streams are taken out of the rows: the cleanup's must stay.
+    const shards = [2, 3, 4, 5]
+      .filter((shard) => ![one, two].some(({ entry }) => entry.startsWith(`${streamKey(shard)}/`)))
+      .slice(0, 2);
     type Pair = { by: (side: Side) => Promise<unknown>; as: (side: Side) => CommandAct };
     const limit = { period: "day" as const, limitNanos: NANOS_PER_UNIT };
     const validFrom = new Date("2026-01-01T00:00:00Z");
@@ -378,8 +383,8 @@ describe("an equivalent command and its function", () => {
       },
       {
         by: async () =>
-          untilOver(await startCleanup(billing, { maxAgeMs: 0, cutOffMs: 1, maxPerShard: 1_000, shards: [1, 2] }, act)),
-        as: () => ({ act: "cleanup", cutOff: new Date(1), maxPerShard: 1_000, shards: [1, 2] }),
+          untilOver(await startCleanup(billing, { maxAgeMs: 0, cutOffMs: 1, maxPerShard: 1_000, shards }, act)),
+        as: () => ({ act: "cleanup", cutOff: new Date(1), maxPerShard: 1_000, shards }),
       },
     ];
     const keysMade = async () => {
