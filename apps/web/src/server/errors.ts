@@ -1,7 +1,7 @@
 // How a failure of a store reaches the browser: as a tRPC error whose `data.billing` says which store, and whether waiting helps.
 import type { BillingError, BillingErrorCode } from "@drawdown/billing";
 import { TRPCError } from "@trpc/server";
-import { domain } from "@/server/domain.ts";
+import { books, domain } from "@/server/domain.ts";
 
 type Code = TRPCError["code"];
 
@@ -22,6 +22,9 @@ export type StoreFailure = { code: BillingErrorCode; retryable: boolean } | null
 
 /** The same failure in tRPC's words. What is none of a store's is left as it is. */
 export function toTrpcError(error: TRPCError): TRPCError {
+  // An address may say anything: a page's place that no list gave is the asker's fault.
+  if (error.cause instanceof books.InvalidPage)
+    return new TRPCError({ code: "BAD_REQUEST", message: error.cause.message, cause: error.cause });
   const failure = failureOf(error.cause);
   if (failure === undefined) return error;
   return new TRPCError({ code: codes[failure.code], message: failure.publicMessage, cause: failure });
