@@ -34,7 +34,7 @@ export type PageEntry = {
 const ids = {
   account: "00000000-0000-4000-8000-000000000101",
   operation: "00000000-0000-4000-8000-000000000302",
-  deduction: "ded_demo_past_1",
+  request: "demo-charge-0",
   nobody: "00000000-0000-4000-8000-00000000dead",
 };
 
@@ -70,14 +70,14 @@ export const pages: readonly PageEntry[] = [
   {
     name: "trace",
     route: "(console)/trace/[[...id]]",
-    filled: { path: `/trace/${ids.deduction}`, shows: "usage_log" },
+    filled: { path: `/trace/${ids.request}`, shows: "usage_log" },
     empty: { path: "/trace/ded_of_nobody", shows: "unknown" },
     reads: ["redis", "postgres"],
   },
   {
     name: "streams",
     route: "(console)/streams",
-    filled: { path: "/streams", shows: "1 live" },
+    filled: { path: "/streams", shows: "Shard 0" },
     reads: ["redis"],
   },
   {
