@@ -4,7 +4,8 @@ import { type Written, word, writeEverywhere } from "../attack.ts";
 import { consolePages } from "../pages.ts";
 import { expect, test } from "../stage.ts";
 
-test.describe.configure({ mode: "default" });
+// What the browser says of addresses that no page has.
+test.use({ expectedErrors: [/status of 404/] });
 
 test("7 hostile text in any field stands as text, runs nowhere and overflows no page at 320 px", async ({
   page,

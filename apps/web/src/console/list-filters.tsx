@@ -35,7 +35,7 @@ export function Filters<Key extends string>(props: { specs: readonly FilterSpec<
   const [first, common] = [specs.slice(0, 1), specs.slice(1).filter((spec) => spec.rare !== true)];
   const set = specs.filter(({ key }) => address.filters[key] !== undefined);
   return (
-    <search aria-label={t("filters")} className="grid min-w-0 gap-2">
+    <search aria-label={t("filters")} className="grid min-w-0 grid-cols-1 gap-2">
       <div className="flex flex-wrap items-end gap-2">
         <Several specs={first} address={address} />
         <div className="contents max-md:hidden">
