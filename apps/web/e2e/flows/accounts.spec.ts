@@ -89,7 +89,7 @@ test("7.3 a credit and a refund are seen live: both balances converge on the sam
   await expectBoth(page, formatUnits(parseUnits(credited) + 1n));
   await page.getByRole("button", { name: "Show them" }).click();
   await expect(page.getByRole("table", { name: "Audit trail" })).toContainText("a nano back");
-  await page.getByRole("tab", { name: "Operations" }).click();
+  await page.getByRole("navigation", { name: "Sections" }).getByRole("link", { name: "Operations" }).click();
   await expect(page.getByRole("table", { name: "Operations" })).toContainText("an 18-digit balance");
 });
 

@@ -1,10 +1,10 @@
 "use client";
 
 // A chart, and the same figures for who cannot see it: a summary as its name, and a table with the exact values. uPlot, which draws it,
-// is loaded when the first chart is shown.
+// is loaded when the first chart comes into view.
 import { clsx } from "clsx";
 import dynamic from "next/dynamic";
-import { useMemo } from "react";
+import { useEffect, useMemo, useState } from "react";
 import { useTranslations } from "use-intl";
 import { Amount } from "@/ui/amount.tsx";
 import { type ChartKind, type ChartSeries, extremes, seriesColor } from "@/ui/chart-points.ts";
@@ -33,6 +33,7 @@ export function Chart(props: ChartProps) {
   const t = useTranslations("ui.chart");
   const summary = useSummary(props);
   const empty = at.length === 0;
+  const { ref, seen } = useSeen();
   return (
     <figure className="min-w-0">
       <figcaption className="mb-1 flex flex-wrap items-center gap-x-4 gap-y-1 text-xs text-quiet">
@@ -57,8 +58,8 @@ export function Chart(props: ChartProps) {
       ) : (
         // A canvas is no image file.
         // oxlint-disable-next-line jsx-a11y/prefer-tag-over-role
-        <div role="img" aria-label={summary} style={{ height: heightPx }}>
-          <Canvas {...{ kind, at, series, unit, heightPx, precision }} />
+        <div ref={ref} role="img" aria-label={summary} style={{ height: heightPx }}>
+          {seen && <Canvas {...{ kind, at, series, unit, heightPx, precision }} />}
         </div>
       )}
       {empty ? null : (
@@ -132,4 +133,27 @@ function ChartTable({ title, at, series, unit, precision = "minutes" }: Omit<Cha
       </table>
     </section>
   );
+}
+
+/** What comes above may still push it out of view. */
+const STAYS_MS = 400;
+
+/** Whether an element has been in view for a moment. */
+function useSeen() {
+  const [element, ref] = useState<HTMLDivElement | null>(null);
+  const [seen, setSeen] = useState(false);
+  useEffect(() => {
+    if (element === null || seen) return;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const watching = new IntersectionObserver((entries) => {
+      clearTimeout(timer);
+      if (entries.at(-1)?.isIntersecting) timer = setTimeout(() => setSeen(true), STAYS_MS);
+    });
+    watching.observe(element);
+    return () => {
+      clearTimeout(timer);
+      watching.disconnect();
+    };
+  }, [element, seen]);
+  return { ref, seen };
 }

@@ -1,41 +1,45 @@
 "use client";
 
-import { Tabs as Base } from "@base-ui/react/tabs";
+import { clsx } from "clsx";
 import type { ReactNode } from "react";
 
 export type Tab<Value extends string> = { value: Value; label: ReactNode; content: ReactNode };
 
 export type TabsProps<Value extends string> = {
-  /** Names the list of tabs. */
+  /** Names the list of sections. */
   label: string;
+  /** The address's parameter that names the section. */
+  parameter: string;
   tabs: readonly Tab<Value>[];
   value: Value;
   onChange: (value: Value) => void;
 };
 
-/** Panels of one page; only the chosen one is mounted. */
-export function Tabs<Value extends string>({ label, tabs, value, onChange }: TabsProps<Value>) {
+/** Sections of one page, each with an address of its own; only the chosen one is mounted. */
+export function Tabs<Value extends string>({ label, parameter, tabs, value, onChange }: TabsProps<Value>) {
   return (
-    <Base.Root value={value} onValueChange={(next: Value) => onChange(next)}>
-      <div className="overflow-x-auto border-b border-line">
-        <Base.List aria-label={label} className="relative flex w-max gap-1">
-          {tabs.map((tab) => (
-            <Base.Tab
-              key={tab.value}
-              value={tab.value}
-              className="min-h-9 rounded-t-md px-2.5 font-medium whitespace-nowrap text-quiet -outline-offset-2! hover:text-ink data-active:text-ink"
-            >
-              {tab.label}
-            </Base.Tab>
-          ))}
-          <Base.Indicator className="absolute bottom-0 left-0 h-0.5 w-(--active-tab-width) translate-x-(--active-tab-left) bg-accent transition-[translate,width] duration-150" />
-        </Base.List>
-      </div>
-      {tabs.map((tab) => (
-        <Base.Panel key={tab.value} value={tab.value} className="pt-4">
-          {tab.content}
-        </Base.Panel>
-      ))}
-    </Base.Root>
+    <div>
+      <nav aria-label={label} className="flex flex-wrap gap-x-1 border-b border-line">
+        {tabs.map((tab) => (
+          <a
+            key={tab.value}
+            href={`?${parameter}=${tab.value}`}
+            aria-current={tab.value === value ? "page" : undefined}
+            onClick={(event) => {
+              if (event.metaKey || event.ctrlKey || event.shiftKey) return;
+              event.preventDefault();
+              onChange(tab.value);
+            }}
+            className={clsx(
+              "inline-flex min-h-9 items-center rounded-t-md border-b-2 px-2.5 font-medium whitespace-nowrap -outline-offset-2! hover:text-ink",
+              tab.value === value ? "border-accent text-ink" : "border-transparent text-quiet",
+            )}
+          >
+            {tab.label}
+          </a>
+        ))}
+      </nav>
+      <div className="pt-4">{tabs.find((tab) => tab.value === value)?.content}</div>
+    </div>
   );
 }

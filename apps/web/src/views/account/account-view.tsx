@@ -5,6 +5,7 @@ import type { AccountHeader } from "@drawdown/db";
 import { useQuery } from "@tanstack/react-query";
 import Link from "next/link";
 import { parseAsStringLiteral, useQueryState } from "nuqs";
+import { lazy, Suspense } from "react";
 import { useTranslations } from "use-intl";
 import { FaultNotice } from "@/console/fault-notice.tsx";
 import { PageTitle } from "@/console/page-title.tsx";
@@ -18,15 +19,22 @@ import { Moment } from "@/ui/moment.tsx";
 import { SkeletonLines } from "@/ui/states.tsx";
 import { Tabs } from "@/ui/tabs.tsx";
 import { AccountActs } from "@/views/account/account-acts.tsx";
-import { AccountKeys, AccountOperations, AccountUncaptured } from "@/views/account/belongings.tsx";
 import { Figures } from "@/views/account/figures.tsx";
-import { OpenHolds } from "@/views/account/open-holds.tsx";
-import { AccountRefusals } from "@/views/account/refusals.tsx";
 import { Standing } from "@/views/account/standing.tsx";
 import { Trail } from "@/views/account/trail.tsx";
 import { UnknownAccount } from "@/views/account/unknown-account.tsx";
 
 const TABS = ["trail", "keys", "refusals", "holds", "uncaptured", "operations"] as const;
+
+// The other sections come when they are opened.
+const belongings = () => import("@/views/account/belongings.tsx");
+const AccountKeys = lazy(async () => ({ default: (await belongings()).AccountKeys }));
+const AccountOperations = lazy(async () => ({ default: (await belongings()).AccountOperations }));
+const AccountUncaptured = lazy(async () => ({ default: (await belongings()).AccountUncaptured }));
+const OpenHolds = lazy(async () => ({ default: (await import("@/views/account/open-holds.tsx")).OpenHolds }));
+const AccountRefusals = lazy(async () => ({
+  default: (await import("@/views/account/refusals.tsx")).AccountRefusals,
+}));
 
 /** `header` is the server's, when it could be read. */
 export function AccountView({ id, header }: { id: string; header?: AccountHeader }) {
@@ -128,6 +136,7 @@ function Sections({ account, standing }: { account: AccountHeader; standing: Acc
   return (
     <Tabs
       label={t("account.sections")}
+      parameter="tab"
       value={tab}
       onChange={(value) => void setTab(value).catch(() => {})}
       tabs={TABS.map((value) => ({
@@ -138,7 +147,7 @@ function Sections({ account, standing }: { account: AccountHeader; standing: Acc
             : value === "holds" && held !== undefined
               ? `${t("tab.holds")} · ${held}`
               : t(`tab.${value}`),
-        content: contents[value],
+        content: <Suspense fallback={<SkeletonLines lines={4} />}>{contents[value]}</Suspense>,
       }))}
     />
   );

@@ -15,6 +15,7 @@ import { Card } from "@/ui/card.tsx";
 import { LineIndicator } from "@/ui/line.tsx";
 import { Moment } from "@/ui/moment.tsx";
 import { Stat, StatGroup } from "@/ui/stat.tsx";
+import { SkeletonLines } from "@/ui/states.tsx";
 
 type Props = { account: AccountHeader; standing: AccountStanding | undefined; line: Line; error: unknown };
 
@@ -35,6 +36,14 @@ export function Standing({ account, standing, line, error }: Props) {
       </div>
       {error != null && <FaultNotice error={error} beside />}
       <Balances account={account} standing={standing} />
+      {standing === undefined && error == null && (
+        // As high as what comes, so that nothing below it moves.
+        <Card title={t("why")}>
+          <div className="min-h-66">
+            <SkeletonLines lines={6} />
+          </div>
+        </Card>
+      )}
       {standing?.difference && <Difference standing={standing} difference={standing.difference} />}
     </section>
   );

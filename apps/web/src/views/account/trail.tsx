@@ -4,7 +4,7 @@
 // window; what came since waits above it.
 import type { TrailRow } from "@drawdown/billing";
 import { skipToken, useQuery } from "@tanstack/react-query";
-import { useMemo } from "react";
+import { lazy, Suspense, useMemo } from "react";
 import { useTranslations } from "use-intl";
 import { useExpanded } from "@/console/expanded.tsx";
 import { List } from "@/console/list.tsx";
@@ -12,11 +12,14 @@ import { useListAddress } from "@/console/list-address.ts";
 import type { FilterSpec } from "@/console/list-filters.tsx";
 import { newerQuery, pageQuery } from "@/console/list-query.ts";
 import { useTRPC } from "@/trpc/client.ts";
+import { SkeletonLines } from "@/ui/states.tsx";
 import { TrailBreaks } from "@/views/account/trail-breaks.tsx";
 import { trailColumns } from "@/views/account/trail-columns.tsx";
-import { TrailDetail } from "@/views/account/trail-detail.tsx";
 import { TrailJump } from "@/views/account/trail-jump.tsx";
 import { WaitingCredits } from "@/views/account/waiting-credits.tsx";
+
+/** Why a charge cost that: for who asks. */
+const TrailDetail = lazy(async () => ({ default: (await import("@/views/account/trail-detail.tsx")).TrailDetail }));
 
 const KEYS = ["category", "from", "to", "key", "model"] as const;
 type Key = (typeof KEYS)[number];
@@ -50,7 +53,9 @@ export function Trail({ accountId, currency }: Props) {
     if (!expanded.has(row.id)) return under;
     return (
       <>
-        <TrailDetail row={row} currency={currency} />
+        <Suspense fallback={<SkeletonLines lines={3} />}>
+          <TrailDetail row={row} currency={currency} />
+        </Suspense>
         {under}
       </>
     );
