@@ -45,9 +45,10 @@ test("7.3 from a key to its account, its charge, and why it cost that to the las
   await expect(link.getByRole("link")).toHaveAttribute("href", `/trace/${charged.deduction_id}`);
   await link.getByRole("button", { name: `Details of seq ${charged.account_seq}` }).click();
   const why = page.getByRole("table", { name: "Why it cost that" });
-  const lines = await why.locator("tbody tr td:last-child [data-amount]").allTextContents();
+  const amounts = why.locator("tbody tr td:last-child [data-amount]");
+  await expect(amounts).toHaveCount(2);
+  const lines = await amounts.allTextContents();
   const [sum = "", cost = ""] = await why.locator("tfoot [data-amount]").allTextContents();
-  expect(lines.length).toBe(2);
   expect(lines.reduce((picos, line) => picos + parsePrice(line), 0n)).toBe(parsePrice(sum));
   expect(parsePrice(sum)).toBe(parseUnits(cost) * 1_000n);
   expect(cost).toBe(charged.cost);
