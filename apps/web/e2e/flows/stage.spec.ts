@@ -13,7 +13,9 @@ test("the stage settles what is charged, and each part that was taken away comes
   const second = await stage.charge(key);
   expect(second.balance_before).toBe(first.balance_after);
   await stage.settled(second.deduction_id);
-  expect((await stage.rows("SELECT FROM data.usage_log WHERE settled_at IS NOT NULL")).length).toBe(2);
+  const ids = [first.deduction_id, second.deduction_id];
+  const settled = "SELECT FROM data.usage_log WHERE deduction_id = ANY($1) AND settled_at IS NOT NULL";
+  expect(await stage.rows(settled, [ids])).toHaveLength(2);
   expect(await (await stage.billing()).redis.ping()).toBe("PONG");
   const answer = await stage.post("/v1/chat/completions", key, {
     model: "gpt-4o-mini",
