@@ -39,7 +39,7 @@ async function testBrowser() {
   const title = "browser tests";
   try {
     const chromium = await ensureChromium();
-    count(title, await runBrowserTests({ title, chromium, timeoutMs: 900_000 }));
+    count(title, await runBrowserTests({ title, chromium, timeoutMs: 2_700_000 }));
   } catch (error) {
     say(error.message);
     countFailure(title);

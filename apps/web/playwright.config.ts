@@ -12,8 +12,8 @@ export default defineConfig({
   // Each has a stage of its own: eight processes.
   workers: 2,
   retries: 0,
-  timeout: 60_000,
-  expect: { timeout: 10_000 },
+  timeout: 120_000,
+  expect: { timeout: 20_000 },
   reporter: [["list"], ["json", { outputFile: resultFile() }]],
   use: {
     trace: "retain-on-failure",

@@ -63,7 +63,7 @@ const overlays: readonly Overlay[] = [
 
 for (const { name, open, narrowOnly, ...state } of overlays) {
   test(`8 ${name} is accessible where it opens, light and dark, wide and narrow`, async ({ page, signIn }) => {
-    test.setTimeout(120_000);
+    test.setTimeout(600_000);
     await signIn(page, "admin");
     for (const look of narrowOnly ? [someLooks[1], otherLooks[0]] : someLooks) {
       if (look === undefined) continue;

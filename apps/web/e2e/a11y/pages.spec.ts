@@ -27,7 +27,7 @@ test.describe("a store away", () => {
   test.use({ expectedErrors: [/status of (404|5\d\d)/, /ERR_INCOMPLETE_CHUNKED_ENCODING/] });
 
   test("8 every page that reads Redis is accessible while it is away", async ({ page, stage, signIn }) => {
-    test.setTimeout(180_000);
+    test.setTimeout(600_000);
     await signIn(page, "admin");
     await stage.redis.stop();
     for (const [at, { name, filled, reads }] of pages.entries()) {
@@ -39,7 +39,7 @@ test.describe("a store away", () => {
   });
 
   test("8 every page that reads Postgres is accessible while it is away", async ({ page, stage, signIn }) => {
-    test.setTimeout(180_000);
+    test.setTimeout(600_000);
     await signIn(page, "admin");
     await page.goto("/no/such/page");
     await stage.postgres.stop();

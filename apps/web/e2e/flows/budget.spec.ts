@@ -14,7 +14,7 @@ test("8 the first load of every page is under 250 kB of compressed JavaScript", 
   stage,
   signIn,
 }, { annotations }) => {
-  test.setTimeout(300_000);
+  test.setTimeout(600_000);
   await signIn(page, "admin");
   const storageState = await page.context().storageState();
   for (const { name, filled, signedOut } of pages) {

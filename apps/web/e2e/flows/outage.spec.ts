@@ -16,7 +16,7 @@ for (const [store, said] of [
     stage,
     signIn,
   }) => {
-    test.setTimeout(300_000);
+    test.setTimeout(600_000);
     await signIn(page, "admin");
     const opened = await openAll(browser, stage, page.context());
     await stage[store].stop();
@@ -32,7 +32,7 @@ test("7 a page that is asked for while Postgres is away says so, and comes by it
   stage,
   signIn,
 }) => {
-  test.setTimeout(120_000);
+  test.setTimeout(600_000);
   await signIn(page, "admin");
   await stage.postgres.stop();
   await page.goto("/deductions");
@@ -47,7 +47,7 @@ test("7 without a worker the overview says so, no other page fails, and it recov
   stage,
   signIn,
 }) => {
-  test.setTimeout(120_000);
+  test.setTimeout(600_000);
   await signIn(page, "admin");
   await page.goto("/");
   await expect(page.getByRole("main").getByText("Granite Group").first()).toBeVisible({ timeout: 20_000 });

@@ -17,7 +17,7 @@ test.describe("while something is away", () => {
     stage,
     signIn,
   }) => {
-    test.setTimeout(180_000);
+    test.setTimeout(600_000);
     const id = await settledCharge(stage);
     await signIn(page, "viewer");
     await page.goto("/");
@@ -42,7 +42,7 @@ test.describe("while something is away", () => {
   });
 
   test("7 the tail goes on where it was after the console was away", async ({ page, stage, signIn }) => {
-    test.setTimeout(120_000);
+    test.setTimeout(600_000);
     await settledCharge(stage);
     await signIn(page, "viewer");
     await page.goto("/");

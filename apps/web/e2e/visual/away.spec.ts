@@ -7,7 +7,7 @@ import { takePicture } from "./picture.ts";
 test.use({ demo: true, expectedErrors: [/./] });
 
 test("8 every page without a store is drawn as it is laid out", async ({ browser, page, stage, signIn }) => {
-  test.setTimeout(240_000);
+  test.setTimeout(600_000);
   await signIn(page, "admin");
   const opened = await openAll(browser, stage, page.context(), {
     viewport: { width: 1440, height: 900 },
