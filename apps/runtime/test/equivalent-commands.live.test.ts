@@ -142,14 +142,6 @@ const lines: [CommandAct, object][] = [
     { name: "operators create", args: ["a@b.invalid"], options: { role: "support", name: "A B" } },
   ],
   [
-    { act: "set_operator_role", email: "a@b.invalid", role: "admin" },
-    { name: "operators role", args: ["a@b.invalid", "admin"] },
-  ],
-  [
-    { act: "disable_operator", email: "a@b.invalid" },
-    { name: "operators disable", args: ["a@b.invalid"] },
-  ],
-  [
     { act: "reset_operator_password", email: "a@b.invalid" },
     { name: "operators reset-password", args: ["a@b.invalid"] },
   ],
