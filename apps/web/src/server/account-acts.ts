@@ -1,22 +1,14 @@
 // What an operator does to one account. Expected answers are values; each change is an act on record, once for each `actId`.
-import type { AccountActOutcome, Act } from "@drawdown/billing";
+import type { AccountActOutcome } from "@drawdown/billing";
 import { z } from "zod";
+import { actInput, actOf } from "@/server/act-input.ts";
 import { books, domain } from "@/server/domain.ts";
-import type { Operator } from "@/server/session.ts";
 import { adminProcedure } from "@/server/trpc.ts";
 
 const accountId = z.uuid();
-/** `actId` is made by the page when it asks: a double click is one act. */
-const act = { actId: z.uuid(), reason: z.string().trim().min(1).max(2_000) };
 /** Decimal text: read exactly, never as a number. */
 const amount = z.string().trim().min(1).max(64);
 const seq = z.string().regex(/^\d{1,18}$/, "A seq is a whole number.");
-
-type Why = { actId: string; reason: string };
-
-function actOf({ email, role }: Operator, { actId, reason }: Why): Act {
-  return { id: actId, actor: email, role, reason };
-}
 
 function answer(outcome: AccountActOutcome) {
   if (!("account" in outcome)) return outcome;
@@ -30,17 +22,17 @@ function answer(outcome: AccountActOutcome) {
 
 const status = {
   freeze: adminProcedure
-    .input(z.object({ accountId, ...act }))
+    .input(z.object({ accountId, ...actInput }))
     .mutation(async ({ ctx, input }) =>
       answer(await domain.freezeAccount(ctx, input.accountId, actOf(ctx.operator, input))),
     ),
   unfreeze: adminProcedure
-    .input(z.object({ accountId, ...act }))
+    .input(z.object({ accountId, ...actInput }))
     .mutation(async ({ ctx, input }) =>
       answer(await domain.unfreezeAccount(ctx, input.accountId, actOf(ctx.operator, input))),
     ),
   setLimit: adminProcedure
-    .input(z.object({ accountId, limit: amount, ...act }))
+    .input(z.object({ accountId, limit: amount, ...actInput }))
     .mutation(async ({ ctx, input }) =>
       answer(
         await domain.setCreditLimit(ctx, input.accountId, domain.parseUnits(input.limit), actOf(ctx.operator, input)),
@@ -56,7 +48,7 @@ const money = {
         amount,
         category: z.enum(["top_up", "refund", "adjustment"]),
         reference: z.string().trim().min(1).max(200).optional(),
-        ...act,
+        ...actInput,
       }),
     )
     .mutation(async ({ ctx, input: { reference, category, ...input } }) => {
@@ -76,7 +68,7 @@ const money = {
     }),
   /** Without an amount: all that is left of it. */
   refund: adminProcedure
-    .input(z.object({ deductionId: z.string().min(1).max(512), amount: amount.optional(), ...act }))
+    .input(z.object({ deductionId: z.string().min(1).max(512), amount: amount.optional(), ...actInput }))
     .mutation(async ({ ctx, input }) => {
       const nanos = input.amount === undefined ? undefined : domain.parseUnits(input.amount);
       const given = await domain.refund(ctx, input.deductionId, actOf(ctx.operator, input), nanos);
@@ -103,7 +95,7 @@ const money = {
 
 const chain = {
   accept: adminProcedure
-    .input(z.object({ accountId, fromSeq: seq, toSeq: seq, ...act }))
+    .input(z.object({ accountId, fromSeq: seq, toSeq: seq, ...actInput }))
     .mutation(async ({ ctx, input }) =>
       domain.acceptBreak(
         await ctx.billing(),
