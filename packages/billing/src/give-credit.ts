@@ -2,8 +2,8 @@
 // on record by its audit row alone; what a person does has a role, and what it changed, too.
 import type { Billing } from "./billing.ts";
 import { formatUnits } from "./money.ts";
-import { type Act, checkAct, recordAct } from "./operations.ts";
-import { inTransaction, isTransient, type Query, sqlState } from "./postgres.ts";
+import { type Act, actOnce, ONE_APPLIED, recordAct } from "./operations.ts";
+import { type Query, sqlState } from "./postgres.ts";
 
 export type CreditToGive = {
   accountId: string;
@@ -39,7 +39,6 @@ export type GiveCreditOutcome =
       message: string;
     };
 
-const MAX_TRANSIENT = 10;
 const REFUSALS = {
   DD001: "reference_conflict",
   DD002: "unknown_account",
@@ -57,18 +56,22 @@ export async function giveCredit(
   credit: CreditToGive,
   act: Act,
 ): Promise<GiveCreditOutcome> {
-  checkAct(act);
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await inTransaction(billing.db, "BEGIN", (query) => giveOnce(query, credit, act));
-    } catch (error) {
-      const state = sqlState(error) ?? "";
-      if (state in REFUSALS) {
-        const message = error instanceof Error ? error.message : state;
-        return { outcome: "refused", reason: REFUSALS[state as keyof typeof REFUSALS], message };
-      }
-      if (!isTransient(error) || attempt === MAX_TRANSIENT) throw error;
-    }
+  try {
+    return await actOnce(
+      billing,
+      act,
+      "credit",
+      (query, once) => giveOnce(query, credit, once),
+      async (query, { id, result }) => {
+        const row = await readPosted(query, (result as { audit_id: string }).audit_id);
+        return { outcome: "repeated", operationId: id, ...creditOf(row) };
+      },
+    );
+  } catch (error) {
+    const state = sqlState(error) ?? "";
+    if (!(state in REFUSALS)) throw error;
+    const message = error instanceof Error ? error.message : state;
+    return { outcome: "refused", reason: REFUSALS[state as keyof typeof REFUSALS], message };
   }
 }
 
@@ -99,9 +102,8 @@ SELECT u.id, u.account_id, u.amount, u.audit_category, u.credits_version, u.refe
        a.balance, a.total_credits, a.balance - u.amount AS balance_before, a.total_credits - u.amount AS total_credits_before
   FROM data.account_balance_audit u JOIN data.account_balance a ON a.id = u.account_id WHERE u.id = $1`;
 
-async function giveOnce(query: Query, credit: CreditToGive, act: Act): Promise<GivenCredit> {
-  const { accountId, amountNanos, category } = credit;
-  const reference = credit.reference ?? (act.id === undefined ? null : `credit:${act.id}`);
+async function giveOnce(query: Query, credit: CreditToGive, act: Required<Act>): Promise<GivenCredit> {
+  const { accountId, amountNanos, category, reference = null } = credit;
   const [given] = await query<{ id: string }>(POST, [
     accountId,
     formatUnits(amountNanos),
@@ -110,12 +112,19 @@ async function giveOnce(query: Query, credit: CreditToGive, act: Act): Promise<G
     act.reason,
     act.actor,
   ]);
-  const [row] = await query<Posted>(READ, [given?.id]);
-  if (!row) throw new Error("data.post_credit returned no row");
-  const operationId = row.ours ? await record(query, row, act) : row.operation_id;
+  const row = await readPosted(query, given?.id);
+  if (!row.ours) return { outcome: "repeated", operationId: row.operation_id, ...creditOf(row) };
+  return { outcome: "credited", operationId: await record(query, row, act), ...creditOf(row) };
+}
+
+async function readPosted(query: Query, auditId: string | undefined): Promise<Posted> {
+  const [row] = await query<Posted>(READ, [auditId]);
+  if (!row) throw new Error("a credit that was posted is not there");
+  return row;
+}
+
+function creditOf(row: Posted): Omit<GivenCredit, "outcome" | "operationId"> {
   return {
-    outcome: row.ours ? "credited" : "repeated",
-    operationId,
     auditId: row.id,
     accountId: row.account_id,
     amount: row.amount,
@@ -133,7 +142,7 @@ async function record(query: Query, row: Posted, act: Act): Promise<string> {
   return await recordAct(query, act, {
     action: "credit",
     targets: [row.account_id],
-    counts: { targets: 1, applied: 1, already: 0, failed: 0, left: 0 },
+    counts: ONE_APPLIED,
     before: { balance: row.balance_before, total_credits: row.total_credits_before },
     after: { balance: row.balance, total_credits: row.total_credits },
     result: { audit_id: row.id, amount, category, reference },

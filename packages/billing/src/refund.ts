@@ -4,8 +4,8 @@ import { randomUUID } from "node:crypto";
 import type { Billing } from "./billing.ts";
 import { BillingError } from "./errors.ts";
 import { formatUnits, parseUnits } from "./money.ts";
-import { type Act, checkAct, recordAct } from "./operations.ts";
-import { inTransaction, isTransient, type Query, queryOf } from "./postgres.ts";
+import { type Act, actOnce, ONE_APPLIED, recordAct } from "./operations.ts";
+import { type Query, queryOf } from "./postgres.ts";
 
 /** A refund as it is on record. */
 export type Refund = {
@@ -26,8 +26,6 @@ export type RefundOutcome =
   | { outcome: "not_settled" }
   | { outcome: "exceeds"; chargedNanos: bigint; refundedNanos: bigint; requestedNanos: bigint };
 
-const MAX_TRANSIENT = 10;
-
 /**
  * Refunds a settled deduction, by default all that is left of it. With `act.id` given, the same refund asked for again answers
  * the first. Throws `invalid_amount` below a nano, `invalid_request` without a reason, `postgres_unavailable`.
@@ -38,24 +36,39 @@ export async function refund(
   act: Act,
   amountNanos?: bigint,
 ): Promise<RefundOutcome> {
-  checkAct(act);
   if (amountNanos !== undefined && amountNanos <= 0n)
     throw new BillingError("invalid_amount", "A refund is more than zero.");
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await inTransaction(billing.db, "BEGIN", (query) => refundOnce(query, deductionId, act, amountNanos));
-    } catch (error) {
-      if (!isTransient(error) || attempt === MAX_TRANSIENT) throw error;
-    }
-  }
+  return await actOnce(
+    billing,
+    act,
+    "refund",
+    (query, once) => refundOnce(query, deductionId, once, amountNanos),
+    async (query, { id, result }) => {
+      const first = result as { deduction_id: string; amount: string; audit_id: string };
+      const charged = await readCharged(query, first.deduction_id);
+      if (!charged) return { outcome: "not_settled" };
+      return {
+        outcome: "repeated",
+        ...chargeOf(charged),
+        operationId: id,
+        amountNanos: parseUnits(first.amount),
+        refundedNanos: sumOf(await readRefunds(query, charged.account_id, first.deduction_id)),
+        auditId: first.audit_id,
+      };
+    },
+  );
 }
 
-type Charged = { id: string; account_id: string; currency: string; cost: string };
+type Charged = { deduction_id: string; account_id: string; currency: string; cost: string };
+
+function chargeOf({ deduction_id, account_id, currency, cost }: Charged) {
+  return { deductionId: deduction_id, accountId: account_id, currency, chargedNanos: parseUnits(cost) };
+}
 
 async function refundOnce(
   query: Query,
   deductionId: string,
-  act: Act,
+  act: Required<Act>,
   amountNanos: bigint | undefined,
 ): Promise<RefundOutcome> {
   const charged = await readCharged(query, deductionId);
@@ -64,20 +77,8 @@ async function refundOnce(
     "SELECT balance, total_credits FROM data.account_balance WHERE id = $1 FOR NO KEY UPDATE",
     [charged.account_id],
   );
-  const id = act.id ?? randomUUID();
-  const chargedNanos = parseUnits(charged.cost);
-  const earlier = await readRefunds(query, charged.account_id, deductionId);
-  const refundedNanos = sumOf(earlier);
-  const known = {
-    operationId: id,
-    deductionId,
-    accountId: charged.account_id,
-    currency: charged.currency,
-    chargedNanos,
-  };
-  const same = earlier.find(({ reference }) => reference === referenceOf(deductionId, id));
-  if (same)
-    return { outcome: "repeated", ...known, amountNanos: parseUnits(same.amount), refundedNanos, auditId: same.id };
+  const { chargedNanos } = chargeOf(charged);
+  const refundedNanos = sumOf(await readRefunds(query, charged.account_id, deductionId));
   const leftNanos = chargedNanos - refundedNanos;
   const requestedNanos = amountNanos ?? leftNanos;
   if (requestedNanos > leftNanos || requestedNanos === 0n)
@@ -85,7 +86,7 @@ async function refundOnce(
   const [credit] = await query<{ id: string }>("SELECT id FROM data.post_credit($1, $2, 'refund', $3, $4, $5)", [
     charged.account_id,
     formatUnits(requestedNanos),
-    referenceOf(deductionId, id),
+    referenceOf(deductionId, act.id),
     act.reason,
     act.actor,
   ]);
@@ -94,10 +95,16 @@ async function refundOnce(
     charged.account_id,
   ]);
   const result = { deduction_id: deductionId, amount: formatUnits(requestedNanos), audit_id: credit.id };
-  const counts = { targets: 1, applied: 1, already: 0, failed: 0, left: 0 };
-  await recordAct(query, { ...act, id }, { action: "refund", targets: [deductionId], counts, before, after, result });
-  const total = refundedNanos + requestedNanos;
-  return { outcome: "refunded", ...known, amountNanos: requestedNanos, refundedNanos: total, auditId: credit.id };
+  const targets = [deductionId];
+  await recordAct(query, act, { action: "refund", targets, counts: ONE_APPLIED, before, after, result });
+  return {
+    outcome: "refunded",
+    ...chargeOf(charged),
+    operationId: act.id,
+    amountNanos: requestedNanos,
+    refundedNanos: refundedNanos + requestedNanos,
+    auditId: credit.id,
+  };
 }
 
 /** What can still be given back of a settled deduction. Decimal text of units. */
@@ -132,7 +139,7 @@ export async function readRefundable(
 
 async function readCharged(query: Query, deductionId: string): Promise<Charged | undefined> {
   const [charged] = await query<Charged>(
-    "SELECT id, account_id, currency, cost FROM data.usage_log WHERE deduction_id = $1 AND settled_at IS NOT NULL",
+    "SELECT deduction_id, account_id, currency, cost FROM data.usage_log WHERE deduction_id = $1 AND settled_at IS NOT NULL",
     [deductionId],
   );
   return charged;
@@ -149,8 +156,8 @@ function referenceOf(deductionId: string, operationId: string): string {
 
 /** By account, whose credits are indexed; a prefix of the reference could not use its index in every collation. */
 async function readRefunds(query: Query, accountId: string, deductionId: string) {
-  return await query<{ id: string; amount: string; reference: string }>(
-    `SELECT id, amount, reference FROM data.account_balance_audit
+  return await query<{ amount: string }>(
+    `SELECT amount FROM data.account_balance_audit
       WHERE account_id = $1 AND credits_version IS NOT NULL AND audit_category = 'refund'
         AND starts_with(reference, $2) AND length(reference) = length($2) + length($3)`,
     [accountId, referenceOf(deductionId, ""), randomUUID()], // a deduction's id may begin another's

@@ -60,7 +60,19 @@ describe("a credit that an operator gives", () => {
     const credit = { accountId: account.id, amountNanos: UNIT, category: "top_up" as const };
     expect(await giveCredit(stage.billing, credit, act)).toMatchObject({ outcome: "credited", operationId: act.id });
     expect(await giveCredit(stage.billing, credit, act)).toMatchObject({ outcome: "repeated", operationId: act.id });
+    const other = await giveCredit(stage.billing, { ...credit, reference: "invoice 9" }, act);
+    expect(other).toMatchObject({ outcome: "repeated", operationId: act.id, reference: null });
     expect(await credits()).toHaveLength(2); // and the opening one
+  });
+
+  test("Rule 8: five at once with one act's id are one credit", async () => {
+    const account = await stage.account("100");
+    const act = anAct({ id: crypto.randomUUID() });
+    const credit = { accountId: account.id, amountNanos: UNIT, category: "top_up" as const };
+    const outcomes = await Promise.all(Array.from({ length: 5 }, () => giveCredit(stage.billing, credit, act)));
+    expect(outcomes.filter(({ outcome }) => outcome === "credited")).toHaveLength(1);
+    expect(new Set(outcomes.map((one) => "operationId" in one && one.operationId))).toEqual(new Set([act.id]));
+    expect(await credits()).toHaveLength(2);
   });
 
   test("Rule 8: what is refused leaves neither a credit nor an act", async () => {
