@@ -3,8 +3,7 @@ import { acceptBreak } from "@drawdown/billing";
 import { type AccountCredits, type Db, findAccount } from "@drawdown/db";
 import { Problem } from "../problem.ts";
 import { withBilling } from "../stores.ts";
-import { actOf } from "./act.ts";
-import type { ActOptions } from "./operator.ts";
+import { type ActOptions, actOf } from "./act.ts";
 import { print, printJson } from "./output.ts";
 
 export type AcceptOptions = ActOptions & { account: string; seqs: string };

@@ -3,8 +3,7 @@ import { type AccountActOutcome, freezeAccount, parseUnits, setCreditLimit, unfr
 import { Problem } from "../problem.ts";
 import { withDatabase } from "../stores.ts";
 import { accountOf } from "./accept.ts";
-import { actOf, beforeWords } from "./act.ts";
-import type { ActOptions } from "./operator.ts";
+import { type ActOptions, actOf, beforeWords } from "./act.ts";
 import { print, printJson } from "./output.ts";
 
 export async function freezeCommand(name: "freeze" | "unfreeze", id: string, options: ActOptions): Promise<void> {

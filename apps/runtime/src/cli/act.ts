@@ -12,8 +12,12 @@ import {
   runOperation,
 } from "@drawdown/billing";
 import { Problem } from "../problem.ts";
-import type { ActOptions, Filters } from "./operator.ts";
 import { print } from "./output.ts";
+
+/** What every act is recorded with. */
+export type ActOptions = { json: boolean; actor: string; reason?: string };
+
+export type Filters = { id?: string[]; shard?: number[]; olderThan?: number };
 
 /** A running worker takes an act within some milliseconds. When none has by then, none runs, or all are busy. */
 const workerTakesItMs = 500;

@@ -3,8 +3,7 @@ import { type CleanedShard, type CleanedShards, previewCleanup, startCleanup } f
 import { readConfig } from "../config.ts";
 import { Problem } from "../problem.ts";
 import { withBilling } from "../stores.ts";
-import { actOf, filtersOf, sayUnfinished, untilOver } from "./act.ts";
-import type { ActOptions } from "./operator.ts";
+import { type ActOptions, actOf, filtersOf, sayUnfinished, untilOver } from "./act.ts";
 import { print, printJson, printTable } from "./output.ts";
 
 export type CleanupOptions = ActOptions & {

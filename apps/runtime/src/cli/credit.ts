@@ -3,8 +3,7 @@ import { type CreditToGive, giveCredit, parseUnits } from "@drawdown/billing";
 import { findAccount } from "@drawdown/db";
 import { Problem } from "../problem.ts";
 import { withDatabase } from "../stores.ts";
-import { actOf } from "./act.ts";
-import type { ActOptions } from "./operator.ts";
+import { type ActOptions, actOf } from "./act.ts";
 import { print, printJson } from "./output.ts";
 
 export type CreditOptions = ActOptions & { category: CreditToGive["category"]; reference?: string };

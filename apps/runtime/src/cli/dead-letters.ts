@@ -8,8 +8,7 @@ import {
 } from "@drawdown/billing";
 import { Problem } from "../problem.ts";
 import { withBilling } from "../stores.ts";
-import { filtersOf } from "./act.ts";
-import type { Filters } from "./operator.ts";
+import { type Filters, filtersOf } from "./act.ts";
 import { duration, print, printJson, printTable } from "./output.ts";
 
 export type DeadLettersOptions = Filters & {

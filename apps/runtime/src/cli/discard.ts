@@ -2,8 +2,7 @@
 import { discardLetters, restoreLetters } from "@drawdown/billing";
 import { Problem } from "../problem.ts";
 import { withBilling } from "../stores.ts";
-import { actOf, idsOf } from "./act.ts";
-import type { ActOptions } from "./operator.ts";
+import { type ActOptions, actOf, idsOf } from "./act.ts";
 import { print, printJson } from "./output.ts";
 
 /** Returns the exit code: 1 when a letter is not there, or is in the books by now. */

@@ -14,8 +14,7 @@ import {
 import { findAccount } from "@drawdown/db";
 import { Problem } from "../problem.ts";
 import { withDatabase } from "../stores.ts";
-import { actOf, beforeWords } from "./act.ts";
-import type { ActOptions } from "./operator.ts";
+import { type ActOptions, actOf, beforeWords } from "./act.ts";
 import { print, printJson, printPairs, printTable } from "./output.ts";
 
 /** A key is made or revoked in a hurry: without a reason the act says where it came from. */

@@ -10,8 +10,7 @@ import {
 } from "@drawdown/billing";
 import { Problem } from "../problem.ts";
 import { withBilling } from "../stores.ts";
-import { actOf, printFailures } from "./act.ts";
-import type { ActOptions } from "./operator.ts";
+import { type ActOptions, actOf, printFailures } from "./act.ts";
 import { print, printJson, printPairs, printTable } from "./output.ts";
 
 export type OperationsOptions = {

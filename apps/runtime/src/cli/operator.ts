@@ -4,11 +4,6 @@ import { type Command, Option } from "commander";
 import { Problem } from "../problem.ts";
 import { moment } from "./moment.ts";
 
-/** What every act is recorded with. */
-export type ActOptions = { json: boolean; actor: string; reason?: string };
-
-export type Filters = { id?: string[]; shard?: number[]; olderThan?: number };
-
 /** Adds them. `asked` makes a command with `--json`, `finish` takes a command's exit code. */
 export function operatorCommands(
   asked: (nameAndArguments: string, description: string) => Command,

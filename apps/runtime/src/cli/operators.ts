@@ -12,8 +12,7 @@ import {
 import type { OperatorRole } from "@drawdown/db";
 import { Problem } from "../problem.ts";
 import { withDatabase } from "../stores.ts";
-import { actOf } from "./act.ts";
-import type { ActOptions } from "./operator.ts";
+import { type ActOptions, actOf } from "./act.ts";
 import { print, printJson, printPairs, printTable } from "./output.ts";
 
 const nobody = "There is no such operator. Name one by e-mail or id.";

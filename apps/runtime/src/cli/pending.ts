@@ -1,8 +1,7 @@
 /** `drawdown pending`: what was delivered and not acked, who holds it, and whether it can be read. */
 import { formatUnits, listPending, type PendingEntry, type PendingFilters, streamKey } from "@drawdown/billing";
 import { withBilling } from "../stores.ts";
-import { filtersOf } from "./act.ts";
-import type { Filters } from "./operator.ts";
+import { type Filters, filtersOf } from "./act.ts";
 import { duration, print, printJson, printTable } from "./output.ts";
 
 export type PendingOptions = Filters & { json: boolean; consumer?: string; limit: number };

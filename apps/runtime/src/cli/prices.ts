@@ -12,8 +12,7 @@ import {
 } from "@drawdown/billing";
 import { Problem } from "../problem.ts";
 import { withDatabase } from "../stores.ts";
-import { actOf, beforeWords } from "./act.ts";
-import type { ActOptions } from "./operator.ts";
+import { type ActOptions, actOf, beforeWords } from "./act.ts";
 import { print, printJson, printTable } from "./output.ts";
 
 export async function listPricesCommand(options: {

@@ -2,8 +2,7 @@
 import { formatUnits, parseUnits, refund } from "@drawdown/billing";
 import { Problem } from "../problem.ts";
 import { withDatabase } from "../stores.ts";
-import { actOf } from "./act.ts";
-import type { ActOptions } from "./operator.ts";
+import { type ActOptions, actOf } from "./act.ts";
 import { print, printJson } from "./output.ts";
 
 export async function refundCommand(deduction: string, options: ActOptions & { amount?: string }): Promise<void> {

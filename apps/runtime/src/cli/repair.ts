@@ -3,8 +3,7 @@ import { createInterface } from "node:readline/promises";
 import { planRepair, type RepairOutcome, type RepairPlan, repair } from "@drawdown/billing";
 import { withBilling } from "../stores.ts";
 import { accountOf } from "./accept.ts";
-import { actOf } from "./act.ts";
-import type { ActOptions } from "./operator.ts";
+import { type ActOptions, actOf } from "./act.ts";
 import { print, printJson, printPairs } from "./output.ts";
 import { figuresDocument } from "./reconcile.ts";
 

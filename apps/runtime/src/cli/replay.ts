@@ -12,8 +12,16 @@ import {
 } from "@drawdown/billing";
 import { Problem } from "../problem.ts";
 import { withBilling } from "../stores.ts";
-import { actOf, filtersOf, idsOf, printFailures, sayUnfinished, untilOver } from "./act.ts";
-import type { ActOptions, Filters } from "./operator.ts";
+import {
+  type ActOptions,
+  actOf,
+  type Filters,
+  filtersOf,
+  idsOf,
+  printFailures,
+  sayUnfinished,
+  untilOver,
+} from "./act.ts";
 import { print, printJson, printTable } from "./output.ts";
 
 export type ReplayOptions = ActOptions &
