@@ -28,7 +28,7 @@ export type ActDialogProps<Result> = {
   /** False while the preview is on its way, or the form is not complete. */
   prepared?: boolean;
   /** The equivalent command line, with the reason as it stands. */
-  command?: (reason: string) => string;
+  command?: ((reason: string) => string) | undefined;
   act: (confirmation: Confirmation) => Promise<Result>;
   /** Why the answer was no, in words: shown beside the form, which stays to be put right. Undefined when it was done. */
   refused?: (result: Result) => string | undefined;

@@ -59,7 +59,7 @@ export function RefundDialog({ open, onOpenChange, refundable }: Props) {
       impact={{ kind: "one" }}
       verb={t("verb")}
       prepared={!wrong}
-      {...(command === undefined ? {} : { command })}
+      command={command}
       act={({ actId, reason }) => refund.mutateAsync({ deductionId, amount, actId, reason })}
       outcome={outcome}
       onDone={() => void client.invalidateQueries(trpc.deductions.one.queryFilter({ deductionId }))}

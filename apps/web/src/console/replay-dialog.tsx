@@ -2,14 +2,13 @@
 
 // Settling again, wherever it is asked for: the dry run by classes, then exactly the targets that it named. It goes to the operation's page.
 import type { PlannedTarget, TargetClass } from "@drawdown/billing";
-import { skipToken, useQuery } from "@tanstack/react-query";
 import Link from "next/link";
 import { useRouter } from "next/navigation";
-import { useState } from "react";
 import { useTranslations } from "use-intl";
 import { impactOf } from "@/console/act.ts";
 import { useCommand } from "@/console/act-command.ts";
 import { ActDialog } from "@/console/act-dialog.tsx";
+import { useActPreview } from "@/console/act-preview.ts";
 import { FaultNotice } from "@/console/fault-notice.tsx";
 import { traceHref } from "@/console/navigation.ts";
 import type { ReplayChoice } from "@/server/replays-router.ts";
@@ -55,7 +54,11 @@ export function ReplayDialog({ choice, onClose, verb = "replay" }: ReplayDialogP
   const t = useTranslations("replays");
   const client = useTRPCClient();
   const router = useRouter();
-  const preview = usePreview(choice);
+  const { preview } = useActPreview(
+    "replays.preview",
+    choice,
+    (asked): Promise<Plan> => client.replays.preview.mutate(asked),
+  );
   const plan = preview.data;
   const names = plan?.names ?? [];
   const command = useCommand(
@@ -70,7 +73,7 @@ export function ReplayDialog({ choice, onClose, verb = "replay" }: ReplayDialogP
       impact={impactOf(names.length)}
       verb={t(`${verb}.verb`)}
       prepared={names.length > 0}
-      {...(command === undefined ? {} : { command })}
+      command={command}
       act={(confirmation) => client.replays.start.mutate({ ...confirmation, names })}
       outcome={({ operationId }) => (operationId === null ? t("gone") : null)}
       onDone={({ operationId }) => {
@@ -81,22 +84,6 @@ export function ReplayDialog({ choice, onClose, verb = "replay" }: ReplayDialogP
       {plan === undefined ? preview.error === null && <SkeletonLines lines={4} /> : <Preview plan={plan} />}
     </ActDialog>
   );
-}
-
-/** Each opening looks again; what was found stays while the dialog goes. */
-function usePreview(choice: ReplayChoice | null) {
-  const client = useTRPCClient();
-  const [opened, setOpened] = useState<{ choice: ReplayChoice | null; count: number }>({ choice: null, count: 0 });
-  if (choice !== null && choice !== opened.choice) setOpened({ choice, count: opened.count + 1 });
-  const asked = opened.choice;
-  return useQuery({
-    queryKey: ["replays.preview", opened.count],
-    queryFn: asked === null ? skipToken : (): Promise<Plan> => client.replays.preview.mutate(asked),
-    staleTime: Number.POSITIVE_INFINITY,
-    gcTime: 0,
-    refetchOnWindowFocus: false,
-    refetchOnReconnect: false,
-  });
 }
 
 function Preview({ plan }: { plan: Plan }) {

@@ -39,7 +39,7 @@ export function AcceptDialog({ open, onOpenChange, accountId, fromSeq, toSeq }: 
       description={t("description")}
       impact={{ kind: "one" }}
       verb={t("verb")}
-      {...(command === undefined ? {} : { command })}
+      command={command}
       act={(why) => accept.mutateAsync({ accountId, fromSeq, toSeq, ...why })}
       outcome={outcome}
       onDone={() => void client.invalidateQueries(trpc.account.trail.queryFilter())}

@@ -61,7 +61,7 @@ export function CreditDialog({ open, onOpenChange, account, standing }: Props) {
       impact={{ kind: "one" }}
       verb={t("verb")}
       prepared={wrong === undefined}
-      {...(command === undefined ? {} : { command })}
+      command={command}
       act={(why) => credit.mutateAsync({ ...asked, ...why })}
       outcome={outcome}
       onDone={(result) => {

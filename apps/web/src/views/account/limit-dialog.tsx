@@ -39,7 +39,7 @@ export function LimitDialog({ open, onOpenChange, account, standing }: Props) {
       impact={{ kind: "one" }}
       verb={t("verb")}
       prepared={good}
-      {...(command === undefined ? {} : { command })}
+      command={command}
       act={(why) => set.mutateAsync({ accountId, limit, ...why })}
       outcome={outcome}
       onDone={() => {

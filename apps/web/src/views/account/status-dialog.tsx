@@ -43,7 +43,7 @@ export function StatusDialog({ open, onOpenChange, account, frozen }: Props) {
       impact={{ kind: "one" }}
       verb={t(`${act}.verb`)}
       danger={act === "freeze"}
-      {...(command === undefined ? {} : { command })}
+      command={command}
       act={(why) => (act === "freeze" ? freeze : unfreeze).mutateAsync({ accountId, ...why })}
       outcome={outcome}
       onDone={changed}

@@ -3,14 +3,13 @@
 // The audit trail: every charge and credit in one list, by seq, with what is missing or wrong drawn in its place. The list is of a pinned
 // window; what came since waits above it.
 import type { TrailRow } from "@drawdown/billing";
-import { skipToken, useQuery } from "@tanstack/react-query";
 import { lazy, Suspense, useMemo } from "react";
 import { useTranslations } from "use-intl";
 import { useExpanded } from "@/console/expanded.tsx";
 import { List } from "@/console/list.tsx";
 import { useListAddress } from "@/console/list-address.ts";
 import type { FilterSpec } from "@/console/list-filters.tsx";
-import { newerQuery, pageQuery } from "@/console/list-query.ts";
+import { useList } from "@/console/list-query.ts";
 import { useTRPC } from "@/trpc/client.ts";
 import { SkeletonLines } from "@/ui/states.tsx";
 import { TrailBreaks } from "@/views/account/trail-breaks.tsx";
@@ -33,16 +32,10 @@ type Props = { accountId: string; currency: string };
 
 export function Trail({ accountId, currency }: Props) {
   const t = useTranslations("accounts.trail");
-  const trpc = useTRPC();
   const address = useListAddress(KEYS);
   const filters = address.filters as Asked;
-  const list = useQuery({
-    ...trpc.account.trail.queryOptions({ accountId, filters, page: address.page }),
-    ...pageQuery,
-  });
-  const window = list.data === undefined ? skipToken : { accountId, filters, pin: list.data.pin };
-  const total = useQuery(trpc.account.trailCount.queryOptions(window));
-  const newer = useQuery({ ...trpc.account.trailNewer.queryOptions(window), ...newerQuery });
+  const { trail, trailCount, trailNewer } = useTRPC().account;
+  const list = useList({ list: trail, count: trailCount, newer: trailNewer }, { accountId, filters }, address.page);
   const expanded = useExpanded();
   const columns = useMemo(() => trailColumns(t, currency, expanded), [t, currency, expanded]);
   const newest = address.page.order === "newest";
@@ -67,7 +60,7 @@ export function Trail({ accountId, currency }: Props) {
         accountId={accountId}
         currency={currency}
         order={address.page.order}
-        onPlace={(cursor) => address.goTo(cursor, list.data?.pin ?? "")}
+        onPlace={(cursor) => address.goTo(cursor, list.query.data?.pin ?? "")}
       />
       <WaitingCredits accountId={accountId} currency={currency} />
       <List<TrailRow, Key>
@@ -77,9 +70,7 @@ export function Trail({ accountId, currency }: Props) {
         filters={filterSpecs(t)}
         address={address}
         exportedOf={{ account: accountId }}
-        query={list}
-        total={total.data}
-        newer={newer.data}
+        {...list}
         rowId={({ id }) => id}
         rowName={({ seq }) => t("rowName", { seq })}
         rowTone={({ problems }) => (problems.some(({ accepted }) => accepted === null) ? "critical" : undefined)}

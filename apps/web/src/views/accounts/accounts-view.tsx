@@ -2,14 +2,14 @@
 
 // Every account with its owner and settled money; found by the beginning of a name or e-mail address, or by any id or key of it.
 import type { AccountListRow } from "@drawdown/db";
-import { skipToken, useQuery } from "@tanstack/react-query";
+import { useQuery } from "@tanstack/react-query";
 import { useMemo } from "react";
 import { useTranslations } from "use-intl";
 import { isZero } from "@/console/decimals.ts";
 import { List } from "@/console/list.tsx";
 import { useListAddress } from "@/console/list-address.ts";
 import type { FilterSpec } from "@/console/list-filters.tsx";
-import { newerQuery, pageQuery } from "@/console/list-query.ts";
+import { useList } from "@/console/list-query.ts";
 import { useTRPC } from "@/trpc/client.ts";
 import { accountColumns } from "@/views/accounts/account-columns.tsx";
 
@@ -34,10 +34,7 @@ export function AccountsView() {
   const trpc = useTRPC();
   const address = useListAddress(KEYS);
   const filters = address.filters as Asked;
-  const list = useQuery({ ...trpc.accounts.list.queryOptions({ filters, page: address.page }), ...pageQuery });
-  const window = list.data === undefined ? skipToken : { filters, pin: list.data.pin };
-  const total = useQuery(trpc.accounts.count.queryOptions(window));
-  const newer = useQuery({ ...trpc.accounts.newer.queryOptions(window), ...newerQuery });
+  const list = useList(trpc.accounts, { filters }, address.page);
   const customers = useQuery(trpc.accounts.customerTypes.queryOptions());
   const columns = useMemo(() => accountColumns(t), [t]);
   return (
@@ -47,9 +44,7 @@ export function AccountsView() {
       columns={columns}
       filters={filterSpecs(t, customers.data ?? [])}
       address={address}
-      query={list}
-      total={total.data}
-      newer={newer.data}
+      {...list}
       rowId={({ id }) => id}
       rowName={({ id, ownerName, ownerEmail }) => ownerName ?? ownerEmail ?? id}
       rowTone={({ overdueAmount, status }) =>

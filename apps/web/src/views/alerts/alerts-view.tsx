@@ -2,7 +2,6 @@
 
 // What is open stands first and moves by itself; what is closed is a list like any other, with the same filters.
 import type { AlertListRow } from "@drawdown/db";
-import { skipToken, useQuery } from "@tanstack/react-query";
 import { useEffect, useMemo, useRef, useState } from "react";
 import { useTranslations } from "use-intl";
 import { FaultNotice } from "@/console/fault-notice.tsx";
@@ -10,7 +9,7 @@ import { useHashTarget } from "@/console/hash-target.ts";
 import { List } from "@/console/list.tsx";
 import { useListAddress } from "@/console/list-address.ts";
 import type { FilterSpec } from "@/console/list-filters.tsx";
-import { pageQuery } from "@/console/list-query.ts";
+import { useList } from "@/console/list-query.ts";
 import { PageTitle } from "@/console/page-title.tsx";
 import { PartFault, useKept } from "@/console/part.tsx";
 import { useTRPC } from "@/trpc/client.ts";
@@ -82,13 +81,11 @@ type ClosedProps = { address: ReturnType<typeof useListAddress<Key>>; open: Aler
 
 function Closed({ address, open }: ClosedProps) {
   const t = useTranslations("alerts");
-  const trpc = useTRPC();
+  const { list, count } = useTRPC().alerts;
   const filters = address.filters as Filters & { level?: (typeof LEVELS)[number] };
-  const list = useQuery({ ...trpc.alerts.list.queryOptions({ filters, page: address.page }), ...pageQuery });
-  const window = list.data === undefined ? skipToken : { filters, pin: list.data.pin };
-  const total = useQuery(trpc.alerts.count.queryOptions(window));
+  const listed = useList({ list, count, newer: null }, { filters }, address.page);
   const columns = useMemo(() => alertColumns(t), [t]);
-  useReadAgain(open, list.refetch);
+  useReadAgain(open, listed.query.refetch);
   return (
     <section className="grid gap-3">
       <h2 className="text-base font-semibold">{t("closed.title")}</h2>
@@ -98,8 +95,7 @@ function Closed({ address, open }: ClosedProps) {
         columns={columns}
         filters={filterSpecs(t)}
         address={address}
-        query={list}
-        total={total.data}
+        {...listed}
         rowId={({ id }) => id}
         rowName={({ kind, id }) => `${kind} ${id}`}
         empty={{ title: t("closed.none"), help: t("closed.noneHelp") }}

@@ -2,13 +2,12 @@
 
 // Dead letters: what could not be settled, why, and what was done about it.
 import type { DeadLetterListRow } from "@drawdown/db";
-import { skipToken, useQuery } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
 import { useTranslations } from "use-intl";
 import { List } from "@/console/list.tsx";
-import { type ListAddress, useListAddress } from "@/console/list-address.ts";
+import { useListAddress } from "@/console/list-address.ts";
 import type { FilterSpec } from "@/console/list-filters.tsx";
-import { newerQuery, pageQuery } from "@/console/list-query.ts";
+import { useList } from "@/console/list-query.ts";
 import { type ListSelection, useListSelection } from "@/console/list-selection.ts";
 import { useReasonAgainst } from "@/console/operator.tsx";
 import { ReplayDialog } from "@/console/replay-dialog.tsx";
@@ -31,16 +30,16 @@ export function DeadLettersView() {
   const t = useTranslations("deadLetters");
   const address = useListAddress(KEYS);
   const filters = address.filters as Asked;
-  const { list, total, newer } = useLetters(address, filters);
+  const list = useList(useTRPC().deadLetters, { filters }, address.page);
   const selection = useListSelection(filters);
   const [shown, setShown] = useState<string | null>(null);
   const [replay, setReplay] = useState<ReplayChoice | null>(null);
   const [move, setMove] = useState<LetterMove | null>(null);
   const columns = useMemo(() => letterColumns(t, setShown), [t]);
-  const pin = list.data?.pin ?? "";
+  const pin = list.query.data?.pin ?? "";
   const acted = () => {
     selection.clear();
-    void list.refetch();
+    void list.query.refetch();
   };
   return (
     <>
@@ -50,9 +49,7 @@ export function DeadLettersView() {
         columns={columns}
         filters={filterSpecs(t)}
         address={address}
-        query={list}
-        total={total.data}
-        newer={newer.data}
+        {...list}
         rowId={({ id }) => id}
         rowName={({ id, deductionId }) => deductionId ?? t("letter", { id })}
         rowTone={({ state }) => (state === "open" ? "critical" : "muted")}
@@ -75,15 +72,6 @@ export function DeadLettersView() {
       <MoveDialog move={move} onClose={() => setMove(null)} onDone={acted} />
     </>
   );
-}
-
-function useLetters(address: ListAddress<Key>, filters: Asked) {
-  const trpc = useTRPC();
-  const list = useQuery({ ...trpc.deadLetters.list.queryOptions({ filters, page: address.page }), ...pageQuery });
-  const window = list.data === undefined ? skipToken : { filters, pin: list.data.pin };
-  const total = useQuery(trpc.deadLetters.count.queryOptions(window));
-  const newer = useQuery({ ...trpc.deadLetters.newer.queryOptions(window), ...newerQuery });
-  return { list, total, newer };
 }
 
 function Actions({ onReplay, onMove }: { onReplay: () => void; onMove: (act: LetterMove["act"]) => void }) {

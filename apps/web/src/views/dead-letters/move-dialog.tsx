@@ -2,13 +2,12 @@
 
 // Setting letters aside, and taking them back. What "all matching" means is settled when the dialog opens: those ids, and no others.
 import type { LetterActResult } from "@drawdown/billing";
-import { skipToken, useQuery } from "@tanstack/react-query";
 import Link from "next/link";
-import { useState } from "react";
 import { useTranslations } from "use-intl";
 import { impactOf } from "@/console/act.ts";
 import { useCommand } from "@/console/act-command.ts";
 import { ActDialog } from "@/console/act-dialog.tsx";
+import { useActPreview } from "@/console/act-preview.ts";
 import { FaultNotice } from "@/console/fault-notice.tsx";
 import { operationHref } from "@/console/navigation.ts";
 import type { ReplayChoice } from "@/server/replays-router.ts";
@@ -30,7 +29,9 @@ export function MoveDialog({ move, onClose, onDone }: Props) {
   const t = useTranslations("deadLetters");
   const acts = useTranslations("acts");
   const client = useTRPCClient();
-  const { asked, chosen } = useChosen(move);
+  const { asked, preview: chosen } = useActPreview("deadLetters.choose", move, (wanted) =>
+    "ids" in wanted ? wanted.ids : client.deadLetters.choose.mutate({ filters: wanted.filters, pin: wanted.pin }),
+  );
   const act = asked?.act ?? "discard";
   const ids = chosen.data ?? [];
   const command = useCommand(ids.length === 0 ? undefined : { act, ids });
@@ -43,7 +44,7 @@ export function MoveDialog({ move, onClose, onDone }: Props) {
       impact={impactOf(ids.length)}
       verb={t(`${act}.verb`)}
       prepared={ids.length > 0}
-      {...(command === undefined ? {} : { command })}
+      command={command}
       act={(confirmation) => client.deadLetters[act].mutate({ ids, ...confirmation })}
       outcome={outcomeOf[act]}
       onDone={onDone}
@@ -79,25 +80,4 @@ function Moved({ act, result }: { act: LetterMove["act"]; result: LetterActResul
       )}
     </div>
   );
-}
-
-/** The ids of this opening. */
-function useChosen(move: LetterMove | null) {
-  const client = useTRPCClient();
-  const [opened, setOpened] = useState<{ asked: LetterMove | null; count: number }>({ asked: null, count: 0 });
-  if (move !== null && move !== opened.asked) setOpened({ asked: move, count: opened.count + 1 });
-  const { asked, count } = opened;
-  const chosen = useQuery({
-    queryKey: ["deadLetters.choose", count],
-    queryFn:
-      asked === null
-        ? skipToken
-        : () =>
-            "ids" in asked ? asked.ids : client.deadLetters.choose.mutate({ filters: asked.filters, pin: asked.pin }),
-    staleTime: Number.POSITIVE_INFINITY,
-    gcTime: 0,
-    refetchOnWindowFocus: false,
-    refetchOnReconnect: false,
-  });
-  return { asked, chosen };
 }

@@ -2,7 +2,6 @@
 
 // The usage_log explorer: every settled deduction with the balance before and after it.
 import type { Deduction } from "@drawdown/db";
-import { skipToken, useQuery } from "@tanstack/react-query";
 import { useMemo } from "react";
 import { useTranslations } from "use-intl";
 import { DeductionDetail } from "@/console/deduction-detail.tsx";
@@ -10,7 +9,7 @@ import { useExpanded } from "@/console/expanded.tsx";
 import { List } from "@/console/list.tsx";
 import { useListAddress } from "@/console/list-address.ts";
 import type { FilterSpec } from "@/console/list-filters.tsx";
-import { newerQuery, pageQuery } from "@/console/list-query.ts";
+import { useList } from "@/console/list-query.ts";
 import { useTRPC } from "@/trpc/client.ts";
 import { deductionColumns } from "@/views/deductions/deduction-columns.tsx";
 
@@ -34,10 +33,7 @@ export function DeductionsView() {
   const trpc = useTRPC();
   const address = useListAddress(KEYS);
   const filters = address.filters as Asked;
-  const list = useQuery({ ...trpc.deductions.list.queryOptions({ filters, page: address.page }), ...pageQuery });
-  const window = list.data === undefined ? skipToken : { filters, pin: list.data.pin };
-  const total = useQuery(trpc.deductions.count.queryOptions(window));
-  const newer = useQuery({ ...trpc.deductions.newer.queryOptions(window), ...newerQuery });
+  const list = useList(trpc.deductions, { filters }, address.page);
   const expanded = useExpanded();
   const columns = useMemo(() => deductionColumns(t, expanded), [t, expanded]);
   const below = ({ id, deductionId }: Deduction) =>
@@ -49,9 +45,7 @@ export function DeductionsView() {
       columns={columns}
       filters={filterSpecs(t)}
       address={address}
-      query={list}
-      total={total.data}
-      newer={newer.data}
+      {...list}
       rowId={({ id }) => id}
       rowName={({ deductionId }) => deductionId}
       rowTone={({ settledAt, balanceCheck }) =>

@@ -57,7 +57,7 @@ function ControlDialog({ operation, wish, onClose }: { operation: Operation; wis
       impact={{ kind: "one" }}
       verb={t(`control.${last}.verb`)}
       danger={last === "abort"}
-      {...(command === undefined ? {} : { command })}
+      command={command}
       act={(confirmation) => client.operations.control.mutate({ id, wish: last, ...confirmation })}
       outcome={() => null}
       onDone={() => void queries.invalidateQueries({ queryKey: trpc.operations.one.queryKey({ id }) })}

@@ -2,12 +2,11 @@
 
 // What became of each target.
 import type { OperationItem } from "@drawdown/billing";
-import { skipToken, useQuery } from "@tanstack/react-query";
 import { useEffect, useMemo } from "react";
 import { useTranslations } from "use-intl";
 import { List } from "@/console/list.tsx";
 import { useListAddress } from "@/console/list-address.ts";
-import { pageQuery } from "@/console/list-query.ts";
+import { useList } from "@/console/list-query.ts";
 import { traceHref } from "@/console/navigation.ts";
 import { useTRPC } from "@/trpc/client.ts";
 import { Amount } from "@/ui/amount.tsx";
@@ -25,22 +24,14 @@ const WATCH_MS = 1_500;
 
 export function OperationItems({ id, over }: { id: string; over: boolean }) {
   const t = useTranslations("operations");
-  const trpc = useTRPC();
+  const { items, countItems } = useTRPC().operations;
   const address = useListAddress(KEYS);
   const outcome = OUTCOMES.find((one) => one === address.filters.outcome);
   const filters = { operationId: id, ...(outcome === undefined ? {} : { outcome }) };
   // Their own order, whatever the address says.
   const page = { ...address.page, order: "oldest" as const };
-  const list = useQuery({
-    ...trpc.operations.items.queryOptions({ filters, page }),
-    ...pageQuery,
-    refetchInterval: over ? false : WATCH_MS,
-  });
-  const total = useQuery({
-    ...trpc.operations.countItems.queryOptions(list.data === undefined ? skipToken : { filters, pin: list.data.pin }),
-    refetchInterval: over ? false : WATCH_MS,
-  });
-  const { refetch } = list;
+  const list = useList({ list: items, count: countItems, newer: null }, { filters }, page, over ? false : WATCH_MS);
+  const { refetch } = list.query;
   // When it is over, what was read while it ran is not the last word.
   useEffect(() => {
     if (over) void refetch();
@@ -60,8 +51,7 @@ export function OperationItems({ id, over }: { id: string; over: boolean }) {
         },
       ]}
       address={address}
-      query={list}
-      total={total.data}
+      {...list}
       rowId={({ n }) => String(n)}
       rowName={nameOf}
       rowTone={(item) => (item.outcome === "failed" ? "critical" : undefined)}

@@ -2,12 +2,11 @@
 
 // Who did what, when, why, to what, with what result.
 import type { Operation } from "@drawdown/billing";
-import { skipToken, useQuery } from "@tanstack/react-query";
 import { useTranslations } from "use-intl";
 import { List } from "@/console/list.tsx";
 import { useListAddress } from "@/console/list-address.ts";
 import type { FilterSpec } from "@/console/list-filters.tsx";
-import { newerQuery, pageQuery } from "@/console/list-query.ts";
+import { useList } from "@/console/list-query.ts";
 import { useTRPC } from "@/trpc/client.ts";
 import { useOperationColumns } from "@/views/operations/operation-columns.tsx";
 import { actions, useActionWord } from "@/views/operations/operation-words.tsx";
@@ -25,10 +24,7 @@ export function OperationsView() {
   const trpc = useTRPC();
   const address = useListAddress(KEYS);
   const filters = address.filters as Asked;
-  const list = useQuery({ ...trpc.operations.list.queryOptions({ filters, page: address.page }), ...pageQuery });
-  const window = list.data === undefined ? skipToken : { filters, pin: list.data.pin };
-  const total = useQuery(trpc.operations.count.queryOptions(window));
-  const newer = useQuery({ ...trpc.operations.newer.queryOptions(window), ...newerQuery });
+  const list = useList(trpc.operations, { filters }, address.page);
   const word = useActionWord();
   const specs: FilterSpec<Key>[] = [
     { key: "actor", label: t("filter.actor"), kind: "text" },
@@ -54,9 +50,7 @@ export function OperationsView() {
       columns={useOperationColumns()}
       filters={specs}
       address={address}
-      query={list}
-      total={total.data}
-      newer={newer.data}
+      {...list}
       rowId={({ id }) => id}
       rowName={({ action, actor }) => `${word(action)}, ${actor}`}
       rowTone={({ counts, state }) =>

@@ -1,13 +1,12 @@
 "use client";
 
 // What was delivered and not acked: who holds it, since when, and taking it over from a holder that is dead.
-import { skipToken, useQuery } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
 import { useTranslations } from "use-intl";
 import { List } from "@/console/list.tsx";
 import { useListAddress } from "@/console/list-address.ts";
 import type { FilterSpec } from "@/console/list-filters.tsx";
-import { newerQuery, pageQuery } from "@/console/list-query.ts";
+import { useList } from "@/console/list-query.ts";
 import { useListSelection } from "@/console/list-selection.ts";
 import { useReasonAgainst } from "@/console/operator.tsx";
 import { ReplayDialog } from "@/console/replay-dialog.tsx";
@@ -27,10 +26,7 @@ export function PendingView() {
   const reason = useReasonAgainst("support");
   const address = useListAddress(KEYS);
   const { filters } = address;
-  const list = useQuery({ ...trpc.pending.list.queryOptions({ filters, page: address.page }), ...pageQuery });
-  const window = list.data === undefined ? skipToken : { filters, pin: list.data.pin };
-  const total = useQuery(trpc.pending.count.queryOptions(window));
-  const newer = useQuery({ ...trpc.pending.newer.queryOptions(window), ...newerQuery });
+  const list = useList(trpc.pending, { filters }, address.page);
   const selection = useListSelection(filters);
   const [shown, setShown] = useState<string | null>(null);
   const [replay, setReplay] = useState<ReplayChoice | null>(null);
@@ -38,7 +34,7 @@ export function PendingView() {
   const reprocess = () =>
     setReplay(
       selection.kind === "all"
-        ? { kind: "pending", filters, pin: list.data?.pin ?? "" }
+        ? { kind: "pending", filters, pin: list.query.data?.pin ?? "" }
         : { kind: "named", ids: [...selection.ids] },
     );
   return (
@@ -49,9 +45,7 @@ export function PendingView() {
         columns={columns}
         filters={filterSpecs(t)}
         address={address}
-        query={list}
-        total={total.data}
-        newer={newer.data}
+        {...list}
         rowId={({ name }) => name}
         rowName={({ deductionId, name }) => deductionId ?? name}
         rowTone={({ live, unreadable }) => (unreadable === null ? (live ? undefined : "warning") : "critical")}

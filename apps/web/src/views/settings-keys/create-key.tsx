@@ -52,7 +52,7 @@ export function CreateKey({ open, onOpenChange, accountId = "", onDone }: Props)
       impact={impactOf(1)}
       verb={t("createVerb")}
       prepared={complete}
-      {...(command === undefined ? {} : { command })}
+      command={command}
       act={async (why) => {
         const result = await keys.create.mutate({ whose: whose ?? {}, limits: limitsOf(text), ...why });
         if (result.outcome !== "created") return result;

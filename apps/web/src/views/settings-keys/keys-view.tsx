@@ -2,14 +2,14 @@
 
 // Every API key, and what an admin does about it.
 import type { KeyListRow } from "@drawdown/db";
-import { skipToken, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useQueryClient } from "@tanstack/react-query";
 import { Plus } from "lucide-react";
 import { useMemo, useState } from "react";
 import { useTranslations } from "use-intl";
 import { List } from "@/console/list.tsx";
 import { useListAddress } from "@/console/list-address.ts";
 import type { FilterSpec } from "@/console/list-filters.tsx";
-import { newerQuery, pageQuery } from "@/console/list-query.ts";
+import { useList } from "@/console/list-query.ts";
 import { useReasonAgainst } from "@/console/operator.tsx";
 import { PageTitle } from "@/console/page-title.tsx";
 import { useTRPC } from "@/trpc/client.ts";
@@ -31,10 +31,7 @@ export function KeysView() {
   const queries = useQueryClient();
   const address = useListAddress(KEYS);
   const filters = address.filters as Asked;
-  const list = useQuery({ ...trpc.keys.list.queryOptions({ filters, page: address.page }), ...pageQuery });
-  const window = list.data === undefined ? skipToken : { filters, pin: list.data.pin };
-  const total = useQuery(trpc.keys.count.queryOptions(window));
-  const newer = useQuery({ ...trpc.keys.newer.queryOptions(window), ...newerQuery });
+  const list = useList(trpc.keys, { filters }, address.page);
   const [creating, setCreating] = useState(false);
   const [asked, setAsked] = useState<AskedOfKey | null>(null);
   const [open, setOpen] = useState(false);
@@ -59,9 +56,7 @@ export function KeysView() {
         columns={columns}
         filters={filterSpecs(t)}
         address={address}
-        query={list}
-        total={total.data}
-        newer={newer.data}
+        {...list}
         rowId={({ virtualKey }) => virtualKey}
         rowName={({ virtualKey }) => virtualKey}
         rowTone={({ status, accountId }) =>

@@ -26,7 +26,7 @@ export function RevokeKey({ apiKey, open, onOpenChange, onDone }: KeyDialogProps
       impact={impactOf(1)}
       verb={t("revoke")}
       danger
-      {...(command === undefined ? {} : { command })}
+      command={command}
       act={(why) => keys.revoke.mutate({ virtualKey, ...why })}
       outcome={outcome}
       onDone={onDone}

@@ -45,7 +45,7 @@ export function UpdateKey({ apiKey, open, onOpenChange, onDone }: KeyDialogProps
       impact={impactOf(1)}
       verb={t("updateVerb")}
       prepared={complete}
-      {...(command === undefined ? {} : { command })}
+      command={command}
       act={(why) => keys.update.mutate({ virtualKey, changes, ...why })}
       refused={(result) =>
         result.outcome === "revoked" ? t("isRevoked") : result.outcome === "unknown_key" ? t("unknown") : undefined

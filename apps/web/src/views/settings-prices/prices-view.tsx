@@ -2,14 +2,14 @@
 
 // What calls cost: every row of the price list, and what an admin does about it.
 import type { PriceListRow } from "@drawdown/db";
-import { skipToken, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Plus } from "lucide-react";
 import { useCallback, useMemo, useState } from "react";
 import { useTranslations } from "use-intl";
 import { List } from "@/console/list.tsx";
 import { useListAddress } from "@/console/list-address.ts";
 import type { FilterSpec } from "@/console/list-filters.tsx";
-import { newerQuery, pageQuery } from "@/console/list-query.ts";
+import { useList } from "@/console/list-query.ts";
 import { useReasonAgainst } from "@/console/operator.tsx";
 import { PageTitle } from "@/console/page-title.tsx";
 import { useTRPC } from "@/trpc/client.ts";
@@ -37,10 +37,7 @@ export function PricesView() {
   // By name, from A on.
   const address = { ...given, page: { ...given.page, order: "oldest" as const } };
   const filters = address.filters as Asked;
-  const list = useQuery({ ...trpc.prices.list.queryOptions({ filters, page: address.page }), ...pageQuery });
-  const window = list.data === undefined ? skipToken : { filters, pin: list.data.pin };
-  const total = useQuery(trpc.prices.count.queryOptions(window));
-  const newer = useQuery({ ...trpc.prices.newer.queryOptions(window), ...newerQuery });
+  const list = useList(trpc.prices, { filters }, address.page);
   const types = useQuery(trpc.accounts.customerTypes.queryOptions()).data ?? [];
   const [asked, setAsked] = useState<AskedOfPrice | null>(null);
   const [open, setOpen] = useState(false);
@@ -67,9 +64,7 @@ export function PricesView() {
         columns={columns}
         filters={filterSpecs(t, types)}
         address={address}
-        query={list}
-        total={total.data}
-        newer={newer.data}
+        {...list}
         rowId={({ id }) => id}
         rowName={({ provider, model }) => `${provider}/${model}`}
         rowTone={({ holds }) => (holds === "now" ? undefined : "muted")}

@@ -37,7 +37,7 @@ export function RemovePrice({
       impact={impactOf(1)}
       verb={t("remove")}
       danger
-      {...(command === undefined ? {} : { command })}
+      command={command}
       act={(why) => prices.remove.mutate({ id, ...why })}
       outcome={outcome}
       onDone={onDone}

@@ -49,7 +49,7 @@ export function SetPrice({
       impact={impactOf(1)}
       verb={t("setVerb")}
       prepared={price !== undefined}
-      {...(command === undefined ? {} : { command })}
+      command={command}
       act={async (why) => {
         if (price === undefined) throw new Error("The price is not complete.");
         return await prices.set.mutate({ price, ...why });

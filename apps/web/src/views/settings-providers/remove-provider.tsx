@@ -34,7 +34,7 @@ export function RemoveProvider({
       impact={impactOf(1)}
       verb={t("remove")}
       danger
-      {...(command === undefined ? {} : { command })}
+      command={command}
       act={(why) => providers.remove.mutate({ name, ...why })}
       outcome={outcome}
       onDone={() => {

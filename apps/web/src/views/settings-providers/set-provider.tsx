@@ -60,7 +60,7 @@ export function SetProvider({
       impact={impactOf(1)}
       verb={provider === null ? t("addVerb") : t("change")}
       prepared={complete}
-      {...(command === undefined ? {} : { command })}
+      command={command}
       act={(why) => providers.set.mutate({ provider: wanted, ...why })}
       refused={(result) => (result.outcome === "refused" ? result.message : undefined)}
       outcome={outcome}

@@ -47,7 +47,7 @@ export function CleanupDialog({ cleaning, shards, onClose }: CleanupDialogProps)
       verb={t("cleanup.verb")}
       danger
       prepared={preview.data !== undefined && removes(preview.data)}
-      {...(command === undefined ? {} : { command })}
+      command={command}
       act={async (confirmation) => {
         if (cutOffMs === undefined) throw new Error("There is no preview.");
         return await client.streams.cleanup.mutate({
