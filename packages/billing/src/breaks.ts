@@ -154,7 +154,13 @@ async function readLinksAround(query: Query, suspects: readonly Suspect[]): Prom
     `SELECT DISTINCT a.id, a.account_id, a.account_seq AS seq, coalesce(a.deduction_id, a.stream_entry_id, 'audit row ' || a.id) AS name,
             a.deduction_id IS NOT NULL AS usage, a.amount, a.balance_before AS before, a.balance_after AS after
        FROM unnest($1::uuid[], $2::bigint[]) AS s(account_id, seq)
-       JOIN data.account_balance_audit a ON a.account_id = s.account_id AND a.account_seq IN (s.seq - 1, s.seq)`,
+       JOIN data.account_balance b ON b.id = s.account_id
+       JOIN data.account_balance_audit a ON a.account_id = b.id AND a.account_seq IN (s.seq - 1, s.seq) AND a.account_seq > b.closed_seq
+     UNION ALL
+     SELECT 0, b.id, c.to_seq, 'closing balance', false, 0, NULL, c.closing_balance
+       FROM unnest($1::uuid[], $2::bigint[]) AS s(account_id, seq)
+       JOIN data.account_balance b ON b.id = s.account_id AND b.closed_seq = s.seq - 1
+       JOIN data.retention_range c ON c.account_id = b.id AND c.to_seq = b.closed_seq`,
     columnsOf(suspects),
   );
   const links = new Map<string, ChainLink[]>();
@@ -172,12 +178,13 @@ async function readLinksAround(query: Query, suspects: readonly Suspect[]): Prom
   return links;
 }
 
-/** For each suspect the highest settled seq below its own; 0 for none. */
+/** For each suspect the highest settled seq below its own, or that of its account's closing balance; 0 for none. */
 async function readSeqsBefore(query: Query, suspects: readonly Suspect[]): Promise<bigint[]> {
   const rows = await query<{ before: string | null }>(
-    `SELECT (SELECT a.account_seq FROM data.account_balance_audit a
-              WHERE a.account_id = s.account_id AND a.account_seq < s.seq AND a.account_seq > 0 ORDER BY a.account_seq DESC LIMIT 1) AS before
-       FROM unnest($1::uuid[], $2::bigint[]) WITH ORDINALITY AS s(account_id, seq, n) ORDER BY n`,
+    `SELECT greatest(b.closed_seq, (SELECT a.account_seq FROM data.account_balance_audit a
+              WHERE a.account_id = s.account_id AND a.account_seq < s.seq AND a.account_seq > 0 ORDER BY a.account_seq DESC LIMIT 1)) AS before
+       FROM unnest($1::uuid[], $2::bigint[]) WITH ORDINALITY AS s(account_id, seq, n)
+       LEFT JOIN data.account_balance b ON b.id = s.account_id ORDER BY n`,
     columnsOf(suspects),
   );
   return rows.map(({ before }) => BigInt(before ?? 0));

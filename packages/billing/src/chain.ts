@@ -248,7 +248,8 @@ function judgeEnd(
 function judgeTotals(booked: BookedAccount | undefined, usage: UsageSurvey | undefined): Problem[] {
   if (booked === undefined) return [];
   const found: Problem[] = [];
-  const [debits, rows] = [formatUnits(booked.totalDebitsNanos), formatUnits(usage?.totalNanos ?? 0n)];
+  const settledNanos = booked.closedDebitsNanos + (usage?.totalNanos ?? 0n);
+  const [debits, rows] = [formatUnits(booked.totalDebitsNanos), formatUnits(settledNanos)];
   if (debits !== rows)
     found.push(
       problem("total_debits", null, `total_debits is ${debits}, the settled deductions add up to ${rows}`, {

@@ -36,8 +36,9 @@ type Books = {
   linkedVersion: bigint;
   /** Σ of the credits after that version. */
   unlinkedNanos: bigint;
-  /** Keys (`id/seq/cost`) of the given deductions that are settled. */
+  /** Keys (`id/seq/cost`) of the given deductions that are settled. All up to `closedSeq` are, too. */
   settled: ReadonlySet<string>;
+  closedSeq: bigint;
   deadLetters: OwnDeduction[];
 };
 
@@ -85,7 +86,8 @@ function planLoad(books: Books, inStream: readonly Entry[]) {
   }
   for (const letter of books.deadLetters) own.set(keyOf(letter.deductionId, letter.seq, letter.costNanos), letter);
   let unsettledNanos = 0n;
-  for (const [key, deduction] of own) if (!books.settled.has(key)) unsettledNanos += deduction.costNanos;
+  for (const [key, { seq, costNanos }] of own)
+    if (seq > books.closedSeq && !books.settled.has(key)) unsettledNanos += costNanos;
 
   const expectedNanos = books.totalCreditsNanos - books.totalDebitsNanos - unsettledNanos;
   const creditNanos = books.creditsVersion > books.linkedVersion ? books.unlinkedNanos : undefined;
@@ -153,7 +155,7 @@ function keyOf(deductionId: string, seq: bigint, costNanos: bigint): string {
 async function readBooks(billing: Billing, accountId: string, inStream: readonly Entry[]): Promise<Books | undefined> {
   return await inTransaction(billing.db, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", async (query) => {
     const [account] = await query<Row>(
-      `SELECT currency, status, total_credits, total_debits, credit_limit, credits_version FROM data.account_balance WHERE id = $1`,
+      `SELECT currency, status, total_credits, total_debits, credit_limit, credits_version, closed_seq FROM data.account_balance WHERE id = $1`,
       [accountId],
     );
     if (!account) return undefined;
@@ -211,6 +213,7 @@ function readAccount(row: Row) {
     totalDebitsNanos: parseUnits(row.total_debits ?? ""),
     limitNanos: parseUnits(row.credit_limit ?? ""),
     creditsVersion: BigInt(row.credits_version ?? ""),
+    closedSeq: BigInt(row.closed_seq ?? ""),
   };
 }
 

@@ -209,6 +209,8 @@ async function findSettled(query: Query, links: readonly OpenLink[]): Promise<Op
         AND u.account_seq IS NOT DISTINCT FROM e.seq AND u.settled_at IS NOT NULL
       WHERE e.usage
      UNION ALL
+     SELECT e.n FROM open e JOIN data.account_balance b ON b.id = e.account_id AND e.seq <= b.closed_seq WHERE e.usage
+     UNION ALL
      SELECT e.n FROM open e JOIN data.account_balance_audit a ON a.account_id = e.account_id AND a.account_seq = e.seq
         AND a.stream_key = e.stream_key AND a.stream_entry_id = e.entry_id
       WHERE NOT e.usage`,

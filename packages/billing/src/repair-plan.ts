@@ -230,6 +230,7 @@ export async function readWriteOffs(
         AND d.account_seq IS NOT NULL AND d.cost IS NOT NULL AND coalesce(d.fields->>'kind', '') = ''
         AND NOT EXISTS (SELECT FROM data.usage_log u WHERE u.deduction_id = d.deduction_id AND u.account_id::text = d.account_id
               AND u.account_seq = d.account_seq AND u.cost = d.cost AND u.settled_at IS NOT NULL)
+        AND NOT EXISTS (SELECT FROM data.account_balance b WHERE b.id::text = d.account_id AND d.account_seq <= b.closed_seq)
       ORDER BY d.id ${options.lock ? "FOR UPDATE OF d" : ""}`,
     [accountId, numbers],
   );

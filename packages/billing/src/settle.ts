@@ -6,6 +6,7 @@ import { streamKey } from "./keys.ts";
 import { writeInEpoch } from "./late.ts";
 import { formatUnits, parseUnits } from "./money.ts";
 import { isDataError, isTransient, type Query, sqlState } from "./postgres.ts";
+import { type Closed, isTooOld, tooOldMessage } from "./retention.ts";
 import type { Entry, LinkEntry, UsageEntry } from "./stream.ts";
 
 /** What became of one entry. `poison` fails alone with a data error; `database`: Postgres said so, not we. */
@@ -14,6 +15,8 @@ export type SettleOutcome =
   | { outcome: "poison"; errorClass: string; message: string; database: boolean };
 
 const MAX_TRANSIENT = 10;
+
+type LockedAccount = Closed & { currency: string };
 
 /**
  * Settles entries and returns one outcome each, in order. A batch that fails with a data error is split until the entry at
@@ -95,20 +98,21 @@ async function write(
   entries: Entry[],
   consumer: string,
 ): Promise<Map<Entry, SettleOutcome>> {
-  const currencies = await lockAccounts(query, entries);
+  const accounts = await lockAccounts(query, entries);
   const outcomes = new Map<Entry, SettleOutcome>();
   const usage: UsageEntry[] = [];
   const links: LinkEntry[] = [];
   for (const entry of entries) {
-    const currency = currencies.get(entry.accountId);
-    if (currency === undefined)
+    const account = accounts.get(entry.accountId);
+    if (account === undefined)
       outcomes.set(entry, poison("unknown_account", `there is no account ${entry.accountId}`, true));
     else if (entry.kind !== "usage") links.push(entry);
-    else if (entry.currency.toUpperCase() === currency.toUpperCase()) usage.push(entry);
+    else if (isTooOld(entry, account)) outcomes.set(entry, poison("too_old", tooOldMessage(entry, account), false));
+    else if (entry.currency.toUpperCase() === account.currency.toUpperCase()) usage.push(entry);
     else
       outcomes.set(
         entry,
-        poison("currency_mismatch", `a charge in ${entry.currency} on an account in ${currency}`, false),
+        poison("currency_mismatch", `a charge in ${entry.currency} on an account in ${account.currency}`, false),
       );
   }
   if (usage.length > 0) await writeUsage(query, usage, consumer, outcomes);
@@ -121,19 +125,20 @@ function poison(errorClass: string, message: string, database: boolean): SettleO
   return { outcome: "poison", errorClass, message, database };
 }
 
-/** Locks every account of the batch in the order of its id, and returns the currencies of those that exist. */
-async function lockAccounts(query: Query, entries: readonly Entry[]): Promise<Map<string, string>> {
+/** Locks every account of the batch in the order of its id, and returns those that exist. */
+async function lockAccounts(query: Query, entries: readonly Entry[]): Promise<Map<string, LockedAccount>> {
   // What an older producer drew lowers the balance but is no debit of ours: the trigger records it as a credit of this source.
   if (entries.some((entry) => entry.kind === "usage" && entry.accountSeq === null))
     await query(
       "SELECT set_config('drawdown.source', 'older_producer', true), set_config('drawdown.category', 'adjustment', true)",
     );
   const ids = [...new Set(entries.map((entry) => entry.accountId))];
-  const rows = await query<{ id: string; currency: string }>(
-    "SELECT id, currency FROM data.account_balance WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE",
+  const rows = await query<LockedAccount & { id: string }>(
+    `SELECT id, currency, closed_seq AS "closedSeq", closed_before AS "closedBefore" FROM data.account_balance
+      WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE`,
     [ids],
   );
-  return new Map(rows.map((row) => [row.id, row.currency]));
+  return new Map(rows.map((row) => [row.id, row]));
 }
 
 /**

@@ -108,7 +108,8 @@ async function readDrawn(
       );
       const lettersOfKey = await query<Row & { timestamp: string | null }>(
         `SELECT deduction_id, account_seq, cost, fields->>'timestamp' AS timestamp FROM data.dead_letter
-          WHERE account_id = $2 AND account_seq <= $3 AND cost IS NOT NULL AND state <> 'replayed' AND fields->>'virtual_key' = $1`,
+          WHERE account_id = $2::text AND account_seq <= $3 AND cost IS NOT NULL AND state <> 'replayed' AND fields->>'virtual_key' = $1
+            AND account_seq > (SELECT closed_seq FROM data.account_balance WHERE id = $2::text::uuid)`,
         [virtualKey, account.id, before.upToSeq.toString()],
       );
       // One without a readable time may be of this period: it counts.

@@ -142,7 +142,10 @@ async function readUsageBooks(billing: Billing, usage: readonly UsageEntry[]): P
     `SELECT e.entry_id, u.settled_at IS NOT NULL AS settled
        FROM unnest($1::text[], $2::uuid[], $3::numeric[], $4::bigint[], $5::text[]) AS e(deduction_id, account_id, cost, account_seq, entry_id)
        JOIN data.usage_log u ON u.deduction_id = e.deduction_id AND u.account_id = e.account_id AND u.cost = e.cost
-        AND (u.settled_at IS NULL OR u.account_seq IS NOT DISTINCT FROM e.account_seq)`,
+        AND (u.settled_at IS NULL OR u.account_seq IS NOT DISTINCT FROM e.account_seq)
+     UNION ALL
+     SELECT e.entry_id, true FROM unnest($2::uuid[], $4::bigint[], $5::text[]) AS e(account_id, account_seq, entry_id)
+       JOIN data.account_balance b ON b.id = e.account_id AND e.account_seq <= b.closed_seq`,
     [
       usage.map((entry) => entry.deductionId),
       usage.map((entry) => entry.accountId),

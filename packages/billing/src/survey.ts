@@ -43,28 +43,33 @@ function slicesOf(reaches: readonly Reach[], linksAtOnce: bigint): Slice[] {
   return slices;
 }
 
-/** An audit row is a repair link when it is neither a deduction nor a credit. */
+/** Of `b`, an account: what its chain goes on from, when its first links were exported and removed (retention.ts). */
+export const closingJoin = "LEFT JOIN data.retention_range c ON c.account_id = b.id AND c.to_seq = b.closed_seq";
+
+/** The closing balance is the link before the first that is kept; without one an account begins at 0. An audit row is a repair link when it is neither a deduction nor a credit. */
 const linkStatement = `
 WITH reach AS MATERIALIZED (
-  SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::numeric[]) AS r(account_id, reach, balance)
+  SELECT r.*, coalesce(b.closed_seq, 0) AS closed_seq, coalesce(c.closing_balance, 0) AS closing_balance
+    FROM unnest($1::uuid[], $2::bigint[], $3::numeric[]) AS r(account_id, reach, balance)
+    LEFT JOIN data.account_balance b ON b.id = r.account_id ${closingJoin}
 ), link AS (
   SELECT account_id, account_seq AS seq, id, true AS settled, deduction_id IS NOT NULL AS usage,
-         deduction_id IS NULL AND credits_version IS NULL AS repair, amount, balance_before AS before, balance_after AS after
+         deduction_id IS NULL AND credits_version IS NULL AS repair, false AS closing, amount, balance_before AS before, balance_after AS after
     FROM data.account_balance_audit WHERE account_id = ANY($1::uuid[]) AND account_seq BETWEEN $4 AND $5
   UNION ALL
-  SELECT account_id, seq, 0, false, kind = 'usage', kind = 'repair', amount, before, after
+  SELECT account_id, seq, 0, false, kind = 'usage', kind = 'repair', false, amount, before, after
     FROM unnest($6::uuid[], $7::bigint[], $8::text[], $9::numeric[], $10::numeric[], $11::numeric[]) AS o(account_id, seq, kind, amount, before, after)
    WHERE seq BETWEEN $4 AND $5
+  UNION ALL
+  SELECT account_id, closed_seq, ${LAST_SEQ}, true, false, false, true, 0, NULL, closing_balance FROM reach WHERE closed_seq BETWEEN $4 AND $5
 ), chained AS (
-  SELECT *, lag(seq, 1, $4::bigint) OVER chain AS prev_seq,
-         lag(after, 1, CASE WHEN $4 = 0 THEN 0::numeric END) OVER chain AS prev_after
-    FROM link WINDOW chain AS (PARTITION BY account_id ORDER BY seq, id)
+  SELECT *, lag(seq, 1, $4::bigint) OVER chain AS prev_seq, lag(after) OVER chain AS prev_after FROM link WINDOW chain AS (PARTITION BY account_id ORDER BY seq, id)
 ), judged AS (
-  SELECT account_id, seq, settled, repair, after, reach, balance, seq <= reach AS within, seq <> prev_seq + 1
-         OR before IS DISTINCT FROM prev_after OR usage AND after IS DISTINCT FROM before + amount AS suspect
-    FROM chained JOIN reach USING (account_id) WHERE seq > $4
+  SELECT account_id, seq, settled, repair, closing, after, reach, balance, seq <= reach AS within, NOT closing AND (seq <> prev_seq + 1
+         OR before IS DISTINCT FROM prev_after OR usage AND after IS DISTINCT FROM before + amount) AS suspect
+    FROM chained JOIN reach USING (account_id) WHERE seq > $4 AND (seq > closed_seq OR closing)
 )
-SELECT account_id, count(*) FILTER (WHERE within) AS links, max(seq) FILTER (WHERE within) AS last_seq,
+SELECT account_id, count(*) FILTER (WHERE within AND NOT closing) AS links, max(seq) FILTER (WHERE within OR closing) AS last_seq,
        max(seq) FILTER (WHERE settled) AS newest_seq, coalesce(bool_or(seq = reach AND after = balance), false) AS ends,
        (array_agg(seq ORDER BY seq) FILTER (WHERE suspect AND within))[1:${SHOWN_MAX + 1}] AS suspects,
        (array_agg(seq ORDER BY seq) FILTER (WHERE repair AND within))[1:${SHOWN_MAX}] AS repairs
@@ -238,19 +243,33 @@ export type BookedAccount = {
   version: bigint;
   /** Σ of the amounts of its credit rows. */
   creditRowsNanos: bigint;
+  /** Its own deductions up to this link are exported and removed, and cost so much. */
+  closedSeq: bigint;
+  closedDebitsNanos: bigint;
 };
 
 /** The accounts' own rows, each with the sum of its credits. */
 export async function readBooked(query: Query, accountIds: readonly string[]): Promise<Map<string, BookedAccount>> {
   type Row = Record<
-    "id" | "currency" | "status" | "credit_limit" | "total_credits" | "total_debits" | "credits_version" | "credits",
+    | "id"
+    | "currency"
+    | "status"
+    | "credit_limit"
+    | "total_credits"
+    | "total_debits"
+    | "credits_version"
+    | "credits"
+    | "closed_seq"
+    | "closed_debits",
     string
   >;
   const rows = await query<Row>(
-    `SELECT b.id, b.currency, b.status, b.credit_limit, b.total_credits, b.total_debits, b.credits_version, coalesce(c.total, 0) AS credits
+    `SELECT b.id, b.currency, b.status, b.credit_limit, b.total_credits, b.total_debits, b.credits_version, coalesce(a.total, 0) AS credits,
+            b.closed_seq, coalesce(c.closing_debits, 0) AS closed_debits
        FROM data.account_balance b
        LEFT JOIN (SELECT account_id, sum(amount) AS total FROM data.account_balance_audit
-                   WHERE account_id = ANY($1::uuid[]) AND credits_version IS NOT NULL GROUP BY account_id) c ON c.account_id = b.id
+                   WHERE account_id = ANY($1::uuid[]) AND credits_version IS NOT NULL GROUP BY account_id) a ON a.account_id = b.id
+       ${closingJoin}
       WHERE b.id = ANY($1::uuid[])`,
     [accountIds],
   );
@@ -263,6 +282,8 @@ export async function readBooked(query: Query, accountIds: readonly string[]): P
     totalDebitsNanos: parseUnits(row.total_debits),
     version: BigInt(row.credits_version),
     creditRowsNanos: parseUnits(row.credits),
+    closedSeq: BigInt(row.closed_seq),
+    closedDebitsNanos: parseUnits(row.closed_debits),
   });
   return new Map(rows.map((row) => [row.id, read(row)]));
 }

@@ -105,6 +105,13 @@ export const accountBalance = data.table(
     createdAt: moment("created_at").notNull().defaultNow(),
     /** The last credit, limit or status; settling leaves it alone. */
     updatedAt: moment("updated_at").notNull().defaultNow(),
+    /**
+     * Its own deductions up to this link are settled, exported and no longer here; 0 for none. In this row, and not beside it, because
+     * whoever settles holds its lock and so sees the newest.
+     */
+    closedSeq: bigint("closed_seq", { mode: "bigint" }).notNull().default(sql`0`),
+    /** The same of what older producers drew before this moment, which is no link. */
+    closedBefore: moment("closed_before"),
   },
   (table) => [
     foreignKey({

@@ -6,6 +6,7 @@ export * from "./schema-operations.ts";
 export * from "./schema-operators.ts";
 export * from "./schema-prices.ts";
 export * from "./schema-refusals.ts";
+export * from "./schema-retention.ts";
 export * from "./schema-saved-views.ts";
 export * from "./schema-schedules.ts";
 export * from "./schema-usage.ts";
