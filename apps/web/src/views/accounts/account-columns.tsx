@@ -17,21 +17,26 @@ export function accountColumns(t: Words): Column<AccountListRow>[] {
       id: "owner",
       title: t("column.owner"),
       cell: ({ id, ownerName, ownerEmail }) => (
-        <span className="grid min-w-0">
+        <span className="grid min-w-0 justify-items-start">
           <Link className="link line-clamp-2 font-medium" href={`/accounts/${id}`} prefetch={false}>
             <bdi>{excerpt(ownerName ?? ownerEmail ?? t("unnamed"))}</bdi>
           </Link>
           {ownerName !== null && ownerEmail !== null && (
             <bdi className="line-clamp-2 text-xs text-quiet">{excerpt(ownerEmail)}</bdi>
           )}
+          <Identifier id={id} what={t("column.id")} href={`/accounts/${id}`} />
         </span>
       ),
     },
-    { id: "type", title: t("column.type"), cell: ({ type }) => t(`type.${type}`) },
     {
-      id: "customer",
-      title: t("column.customer"),
-      cell: ({ customerType }) => (customerType === null ? t("none") : <bdi>{customerType}</bdi>),
+      id: "type",
+      title: t("column.type"),
+      cell: ({ type, customerType }) => (
+        <span className="grid min-w-0">
+          {t(`type.${type}`)}
+          {customerType !== null && <bdi className="line-clamp-2 text-xs text-quiet">{customerType}</bdi>}
+        </span>
+      ),
     },
     {
       id: "balance",
@@ -56,11 +61,10 @@ export function accountColumns(t: Words): Column<AccountListRow>[] {
       title: t("column.status"),
       cell: ({ status }) => <Badge tone={status === "frozen" ? "warning" : "ok"}>{t(`status.${status}`)}</Badge>,
     },
-    { id: "opened", title: t("column.opened"), cell: ({ createdAt }) => <Moment at={createdAt} precision="minutes" /> },
     {
-      id: "id",
-      title: t("column.id"),
-      cell: ({ id }) => <Identifier id={id} what={t("column.id")} href={`/accounts/${id}`} wrap={false} />,
+      id: "opened",
+      title: t("column.opened"),
+      cell: ({ createdAt }) => <Moment at={createdAt} precision="minutes" className="whitespace-nowrap" />,
     },
   ];
 }

@@ -28,7 +28,11 @@ export function letterColumns(t: Words, onShow: (id: string) => void): Column<De
       ),
     },
     { id: "state", title: t("column.state"), cell: ({ state }) => <LetterState state={state} t={t} /> },
-    { id: "at", title: t("column.at"), cell: ({ createdAt }) => <Moment at={createdAt} /> },
+    {
+      id: "at",
+      title: t("column.at"),
+      cell: ({ createdAt }) => <Moment at={createdAt} className="whitespace-nowrap" />,
+    },
     {
       id: "error",
       title: t("column.error"),
@@ -43,24 +47,22 @@ export function letterColumns(t: Words, onShow: (id: string) => void): Column<De
     },
     { id: "attempts", title: t("column.attempts"), align: "end", cell: ({ attempts }) => attempts },
     {
-      id: "deduction",
-      title: t("column.deduction"),
-      cell: ({ deductionId, entryId }) =>
-        deductionId === null ? (
-          <Identifier id={entryId} href={traceHref(entryId)} what={t("column.entry")} />
-        ) : (
-          <Identifier id={deductionId} href={traceHref(deductionId)} what={t("column.deduction")} />
-        ),
-    },
-    {
-      id: "account",
-      title: t("column.account"),
-      cell: ({ accountId }) =>
-        accountId === null ? (
-          t("unknown")
-        ) : (
-          <Identifier id={accountId} href={accountHref(accountId)} what={t("column.account")} />
-        ),
+      id: "ids",
+      title: t("column.ids"),
+      cell: ({ deductionId, entryId, accountId }) => (
+        <span className="grid min-w-0 justify-items-start xl:min-w-80">
+          {deductionId === null ? (
+            <Identifier id={entryId} href={traceHref(entryId)} what={t("column.entry")} />
+          ) : (
+            <Identifier id={deductionId} href={traceHref(deductionId)} what={t("column.deduction")} />
+          )}
+          {accountId === null ? (
+            t("unknown")
+          ) : (
+            <Identifier id={accountId} href={accountHref(accountId)} what={t("column.account")} />
+          )}
+        </span>
+      ),
     },
     {
       id: "cost",

@@ -30,17 +30,11 @@ export function deductionColumns(t: Words, expanded: Expanded): Column<Deduction
     {
       id: "account",
       title: t("column.account"),
-      cell: ({ accountId, ownerName }) => (
-        <Link className="link line-clamp-3" href={`/accounts/${accountId}`} prefetch={false}>
-          <bdi>{excerpt(ownerName ?? accountId)}</bdi>
-        </Link>
-      ),
-    },
-    {
-      id: "model",
-      title: t("column.model"),
       cell: (row) => (
-        <span className="grid min-w-0 xl:min-w-40">
+        <span className="grid min-w-0 justify-items-start xl:min-w-48">
+          <Link className="link line-clamp-2" href={`/accounts/${row.accountId}`} prefetch={false}>
+            <bdi>{excerpt(row.ownerName ?? row.accountId)}</bdi>
+          </Link>
           <bdi className="line-clamp-3">{`${row.provider}/${row.model}`}</bdi>
           <span className="text-xs text-quiet">{tokens(t, row)}</span>
         </span>

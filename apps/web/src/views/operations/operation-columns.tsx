@@ -28,9 +28,9 @@ export function useOperationColumns(): Column<Operation>[] {
         id: "actor",
         title: t("column.actor"),
         cell: ({ actor, role }) => (
-          <>
+          <span>
             <bdi>{actor}</bdi> <span className="text-xs text-faint">{role}</span>
-          </>
+          </span>
         ),
       },
       {

@@ -19,7 +19,7 @@ export function priceColumns(t: Words, ask: (asked: AskedOfPrice) => void): Colu
       id: "model",
       title: t("column.model"),
       cell: ({ provider, model }) => (
-        <span className="grid min-w-0 xl:min-w-52">
+        <span className="grid min-w-0 xl:min-w-40">
           <bdi className="line-clamp-3 font-medium">{model}</bdi>
           <bdi className="line-clamp-2 text-xs text-quiet">{provider}</bdi>
         </span>
@@ -42,7 +42,7 @@ export function priceColumns(t: Words, ask: (asked: AskedOfPrice) => void): Colu
       title: t("column.source"),
       cell: ({ source, sourceDate }) => (
         <span className="grid">
-          <bdi className="line-clamp-2 xl:min-w-32">{source === "operator" ? t("source.operator") : source}</bdi>
+          <bdi className="line-clamp-2 xl:min-w-24">{source === "operator" ? t("source.operator") : source}</bdi>
           {sourceDate !== null && <span className="text-xs whitespace-nowrap text-quiet">{sourceDate}</span>}
         </span>
       ),

@@ -46,7 +46,7 @@ function PriceLine({
   const t = useTranslations("prices");
   return (
     <li className="flex flex-wrap items-baseline gap-x-2 xl:flex-nowrap">
-      <span className="w-28 shrink-0 text-xs text-quiet">{name}</span>
+      <span className="w-24 shrink-0 text-xs text-quiet">{name}</span>
       {request ? (
         <Amount value={price} currency={`${currency} ${t("aCall")}`} />
       ) : (
