@@ -48,6 +48,7 @@ export const least: Record<string, Role> = {
   "keys.list": "viewer",
   "keys.newer": "viewer",
   "keys.revoke": "admin",
+  "keys.spent": "viewer",
   "keys.update": "admin",
   "operations.control": "support",
   "operations.count": "viewer",

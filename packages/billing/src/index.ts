@@ -196,7 +196,7 @@ export { type PlannedLink, planRepair, type RepairPlan, type WriteOff } from "./
 export { freezeReplay, startReplay } from "./replay.ts";
 export type { ReplaySelection, ReplayTarget } from "./replay-find.ts";
 export { type PlannedTarget, planReplay, type ReplayPlan, type TargetClass } from "./replay-plan.ts";
-export { type SpendLimit, type SpendPeriod } from "./spend.ts";
+export { readSpent, type SpendLimit, type SpendPeriod } from "./spend.ts";
 export { readStandings, readStandingsOf, type Standing, type StandingEntry } from "./standing.ts";
 export { readStats, readStreams, type ShardConsumer, type ShardStats, type Stats, type StreamStats } from "./stats.ts";
 export {

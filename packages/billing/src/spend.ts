@@ -20,6 +20,8 @@ export type SpendLimit = { period: SpendPeriod; limitNanos: bigint };
 const script = loadScript("./draw.lua", "./spend.lua");
 const MAX_TRIES = 8;
 const DAY_MS = 24 * 3_600_000;
+/** No link is beyond it: the largest bigint of Postgres. */
+const LAST_SEQ = 2n ** 63n - 1n;
 
 /** A limit as the scripts take it. Throws `invalid_amount`. */
 export function spendArg(limit: SpendLimit | undefined): string {
@@ -45,6 +47,36 @@ export async function loadSpend(
   const loading = loadOnce(billing, account, virtualKey, period).finally(() => billing.spendLoads.delete(name));
   billing.spendLoads.set(name, loading);
   return await loading;
+}
+
+/**
+ * What a key drew in the present period, as its limit counts it: from Redis where that is known, else from the books and the stream. Writes
+ * nothing. Throws `postgres_unavailable`, `redis_unavailable`.
+ */
+export async function readSpent(
+  billing: Billing,
+  account: Omit<AccountRef, "currency">,
+  virtualKey: string,
+  period: SpendPeriod,
+): Promise<{ since: Date; spentNanos: bigint }> {
+  const shard = shardOf(account.id, billing.numShards);
+  const key = balanceKey(shard, account.type, account.ownerId);
+  const { field, now } = await billing.ask(async (redis) => ({
+    field: await redis.hget(key, `s:${virtualKey}`),
+    now: Number((await redis.time())[0]) * 1_000,
+  }));
+  const since = startAt(period, now);
+  const [, counted, start = "", drawn = "", rest] = /^(\w+) (\S+) (\d+)(.*)$/.exec(field ?? "") ?? [];
+  if (counted === period && startOf(period, start) < since) return { since, spentNanos: 0n };
+  if (counted === period && rest === "") return { since, spentNanos: BigInt(drawn) };
+  return { since, spentNanos: await readDrawn(billing, shard, account, virtualKey, { since, upToSeq: LAST_SEQ }) };
+}
+
+/** When the period of a moment began. */
+function startAt(period: SpendPeriod, ms: number): Date {
+  const day = Math.floor(ms / DAY_MS);
+  if (period === "week") return startOf(period, String(Math.floor((day + 3) / 7)));
+  return startOf(period, new Date(day * DAY_MS).toISOString().slice(0, period === "day" ? 10 : 7));
 }
 
 async function loadOnce(
@@ -83,7 +115,7 @@ function startOf(period: SpendPeriod, start: string): Date {
 async function readDrawn(
   billing: Billing,
   shard: number,
-  account: AccountRef,
+  account: Pick<AccountRef, "id">,
   virtualKey: string,
   before: { since: Date; upToSeq: bigint },
 ): Promise<bigint> {

@@ -11,8 +11,10 @@ import {
   chargeMany,
   type HoldRequest,
   openHold,
+  readSpent,
   repair,
   type SpendLimit,
+  type SpendPeriod,
   shardOf,
   voidHold,
 } from "../src/index.ts";
@@ -75,6 +77,22 @@ describe("a key's spend limit", () => {
     const other = limited(account, 1n, { virtualKey: "vk_third" });
     const many = await chargeMany(stage.billing, [other, { ...other, requestId: randomUUID() }]);
     expect(wordsOf(many)).toEqual({ charged: 1, refused: 1 });
+  });
+
+  test("10: what a key drew is told exactly before its limit is asked for, while it counts, and in another period", async () => {
+    const account = await stage.account("1000");
+    const told = async (period: SpendPeriod) => (await readSpent(stage.billing, account, "vk_test", period)).spentNanos;
+    await charge(stage.billing, aCharge(account, 3n * UNIT));
+    await charge(stage.billing, aCharge(account, 1n, { virtualKey: "vk_other" }));
+    expect(await fieldOf(account)).toBeNull();
+    expect(await told("day")).toBe(3n * UNIT);
+    await charge(stage.billing, limited(account, 10n));
+    await charge(stage.billing, limited(account, 10n));
+    expect(await spent(account)).toBe(String(5n * UNIT));
+    expect(await told("day")).toBe(5n * UNIT);
+    for (const period of ["week", "month"] as const) expect(await told(period)).toBe(5n * UNIT);
+    await stage.billing.redis.hset(balanceKeyOf(account), "s:vk_test", `day 2020-01-01 ${7n * UNIT}`);
+    expect(await told("day")).toBe(0n);
   });
 
   test("2: what other keys of the account hold is not this key's, also near its limit", async () => {

@@ -26,6 +26,10 @@ export function thousandths(part: string, whole: string): number {
   return of <= 0n ? 0 : Number((parseUnits(part) * 1_000n) / of);
 }
 
+export function isBelow(amount: string, limit: string): boolean {
+  return parseUnits(amount) < parseUnits(limit);
+}
+
 export function isZero(amount: string): boolean {
   return parseUnits(amount) === 0n;
 }

@@ -17,6 +17,8 @@ const filters = z
   })
   .transform((asked): KeyFilters => given({ search: asked.search, status: asked.status, accountId: asked.account }));
 
+const period = z.enum(["day", "week", "month"]);
+
 /** What is absent stays as it is; null clears it. Its meaning is judged by packages/billing. */
 const changes = z
   .object({
@@ -24,8 +26,8 @@ const changes = z
     expiresAt: z.date().nullish(),
     allowedModels: z.array(z.string().max(2_000)).max(1_000).nullish(),
     spendLimit: z
-      .object({ limit: z.string().trim().max(64), period: z.enum(["day", "week", "month"]) })
-      .transform(({ limit, period }) => ({ period, limitNanos: domain.parseUnits(limit) }))
+      .object({ limit: z.string().trim().max(64), period })
+      .transform(({ limit, period: of }) => ({ period: of, limitNanos: domain.parseUnits(limit) }))
       .nullish(),
     requestsPerMinute: z.number().nullish(),
     holdPolicy: z.enum(["available", "worst_case"]).nullish(),
@@ -34,6 +36,7 @@ const changes = z
   .transform((asked): KeyChanges => given(asked));
 
 const virtualKey = z.string().max(512);
+const account = z.object({ id: z.uuid(), ownerId: z.uuid(), type: z.enum(["user", "tenant"]) });
 const whose = z.object({ accountId: z.uuid().optional(), userId: z.uuid().optional() });
 
 export const keysRouter = router({
@@ -46,6 +49,16 @@ export const keysRouter = router({
   newer: viewerProcedure
     .input(z.object({ filters, pin: pinInput }))
     .query(({ ctx, input }) => books.countNewerKeys(ctx.db, input.filters, input.pin)),
+  /** What a key drew in the present period of its limit, which the row names. */
+  spent: viewerProcedure.input(z.object({ account, virtualKey, period })).query(async ({ ctx, input }) => {
+    const { since, spentNanos } = await domain.readSpent(
+      await ctx.billing(),
+      input.account,
+      input.virtualKey,
+      input.period,
+    );
+    return { since, spent: domain.formatUnits(spentNanos) };
+  }),
   create: adminProcedure
     .input(z.object({ whose, limits: changes, ...actInput }))
     .mutation(({ ctx, input: { whose: payer, limits, ...why } }) => {

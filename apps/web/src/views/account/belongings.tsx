@@ -5,6 +5,7 @@ import type { KeyListRow, UncapturedRow } from "@drawdown/db";
 import { useQuery } from "@tanstack/react-query";
 import Link from "next/link";
 import { useTranslations } from "use-intl";
+import { KeySpend } from "@/console/key-spend.tsx";
 import { useTRPC } from "@/trpc/client.ts";
 import { Amount } from "@/ui/amount.tsx";
 import { Badge } from "@/ui/badge.tsx";
@@ -95,14 +96,7 @@ function keyColumns(t: ReturnType<typeof useTranslations<"accounts.keys">>): Col
       id: "spend",
       title: t("spendLimit"),
       align: "end",
-      cell: ({ spendLimit, spendPeriod }) =>
-        spendLimit === null ? (
-          t("none")
-        ) : (
-          <>
-            <Amount value={spendLimit} /> {spendPeriod !== null && t(`periods.${spendPeriod}`)}
-          </>
-        ),
+      cell: (key) => <KeySpend apiKey={key} />,
     },
     { id: "rate", title: t("rate"), align: "end", cell: ({ requestsPerMinute }) => requestsPerMinute ?? t("none") },
     {

@@ -2,8 +2,8 @@ import type { KeyListRow } from "@drawdown/db";
 import { Ellipsis } from "lucide-react";
 import Link from "next/link";
 import { useTranslations } from "use-intl";
+import { KeySpend } from "@/console/key-spend.tsx";
 import { useReasonAgainst } from "@/console/operator.tsx";
-import { Amount } from "@/ui/amount.tsx";
 import { Badge } from "@/ui/badge.tsx";
 import { IconButton } from "@/ui/button.tsx";
 import type { Column } from "@/ui/data-table.tsx";
@@ -38,14 +38,7 @@ export function keyColumns(t: Words, ask: (asked: AskedOfKey) => void): Column<K
       id: "spend",
       title: t("column.spend"),
       align: "end",
-      cell: ({ spendLimit, spendPeriod }) =>
-        spendLimit === null || spendPeriod === null ? (
-          <Quiet>{t("noLimit")}</Quiet>
-        ) : (
-          <>
-            <Amount value={spendLimit} /> <span className="text-xs text-quiet">{t(`perPeriod.${spendPeriod}`)}</span>
-          </>
-        ),
+      cell: (key) => <KeySpend apiKey={key} />,
     },
     {
       id: "rpm",
