@@ -3,11 +3,13 @@ import type { Db } from "@drawdown/db";
 import { ChargeQueue } from "./charge.ts";
 import { BillingError } from "./errors.ts";
 import { Fence } from "./fence.ts";
+import { type CaptureOutcome, captureScript, holdScript, type ItemOutcome } from "./hold.ts";
 import { SHARD_COUNT_KEY } from "./keys.ts";
 import { type Observe, unobserved } from "./observe.ts";
 import { type Query, queryOf } from "./postgres.ts";
 import { Pressure } from "./pressure.ts";
 import { connectRedis, type RedisAddress, type RedisClient, redisFailure, redisReady } from "./redis.ts";
+import { Turns } from "./turns.ts";
 
 export type BillingOptions = {
   db: Db;
@@ -33,6 +35,8 @@ export class Billing {
   readonly requestTtlMs: number;
   readonly fence: Fence;
   readonly charges: ChargeQueue;
+  readonly holds: Turns<ItemOutcome>;
+  readonly captures: Turns<CaptureOutcome>;
   /** Counts of what keys have spent that are under way (spend.ts). */
   readonly spendLoads = new Map<string, Promise<boolean>>();
   readonly pressure: Pressure;
@@ -47,6 +51,8 @@ export class Billing {
     this.requestTtlMs = options.requestTtlMs ?? HOUR_MS;
     this.fence = new Fence(this);
     this.charges = new ChargeQueue(this);
+    this.holds = new Turns(this, holdScript);
+    this.captures = new Turns(this, captureScript);
     this.pressure = new Pressure(this.redis);
   }
 

@@ -1,49 +1,64 @@
--- Draws the actual cost of what an amount was set aside for, and gives the rest back. Below, equal to or above the hold, and after it
--- has expired: the service was given. What is over is remembered in the hold's record, or, with `fold`, in its request id alone.
+-- Draws the actual costs of what amounts of accounts of one shard were set aside for, and gives the rest back: each item whole or not at
+-- all. Below, equal to or above the hold, and after it has expired: the service was given. What is over is remembered in the hold's
+-- record, or, with `fold`, in its request id alone.
 -- after  exact.lua, draw.lua
--- KEYS   1 stream  2 epoch  3 account  4 the account's holds  5 the hold's record  6 remembered request ('' without fold: the record again)
--- ARGV   1 fence token  2 remember_ms  3 keep_ms  4 hold id  5 fold ('1' or '0')  6 digest of the request, for fold  7... as draw.lua
--- reply  {'fenced'} | {'not_loaded'} | {'charged', id, before, after, seq} | {'repeated', remembered} | {'conflict'} | {'closed'} |
---        {'unknown'} | {'currency'}
+-- KEYS   1 stream  2 epoch, then per item 4: account  the account's holds  the hold's record  remembered request (without fold: the record again)
+-- ARGV   1 fence token  2 remember_ms  3 keep_ms, then per item 17: hold id  fold ('1' or '0')  digest of the request, for fold  and 14 as
+--        draw.lua
+-- reply  {'fenced'} | {'done', item...}; an item is {'not_loaded'} | {'charged', id, before, after, seq} | {'repeated', remembered} |
+--        {'conflict'} | {'closed'} | {'unknown'} | {'currency'} | {'error', text}
 
-local STREAM, EPOCH, ACCOUNT, HOLDS, RECORD, REQUEST = unpack(KEYS)
-local TOKEN, REMEMBER_MS, KEEP_MS, ID, FOLD, DIGEST = unpack(ARGV, 1, 6)
-local FIRST = 7
-local COST = ARGV[FIRST + 4]
+local STREAM, EPOCH = KEYS[1], KEYS[2]
+local TOKEN, REMEMBER_MS, KEEP_MS = ARGV[1], ARGV[2], ARGV[3]
+local ITEM_KEYS, ITEM_ARGS = 4, 17
+local ms, iso = clock()
 
-local function again(remembered) -- 'id cost before after seq'
-  if remembered:match('^%S+ (%S+)') == COST then return { 'repeated', remembered } end
+local function again(remembered, cost) -- 'id cost before after seq'
+  if remembered:match('^%S+ (%S+)') == cost then return { 'repeated', remembered } end
   return { 'conflict' }
 end
 
-if redis.call('GET', EPOCH) ~= TOKEN then return { 'fenced' } end
-local record = redis.call('HMGET', RECORD, 'account', 'state', 'result')
-if not record[1] and FOLD == '1' then
-  local known = redis.call('GET', REQUEST)
-  local answer = known and known:sub(#DIGEST + 2) or ''
-  if answer:sub(1, #ID + 1) == ID .. ' ' then return again(answer) end
-end
-if record[1] ~= ARGV[FIRST] then return { 'unknown' } end
-if record[2] == 'captured' then return again(record[3]) end
-if record[2] == 'voided' then return { 'closed' } end
-local h = redis.call('HMGET', ACCOUNT, 'b', 'h', 'd', 'q', 'c', 's:' .. ARGV[FIRST + 3])
-if not h[1] then return { 'not_loaded' } end
-if h[5] ~= ARGV[FIRST + 5] then return { 'currency' } end
+local function capture(k, a)
+  local account, holds, record_key, request = KEYS[k], KEYS[k + 1], KEYS[k + 2], KEYS[k + 3]
+  local id, fold, digest = ARGV[a], ARGV[a + 1] == '1', ARGV[a + 2]
+  local first = a + 3
+  local cost = ARGV[first + 4]
 
-local ms, iso = clock()
-local before = h[1]
-local after, seq = draw(STREAM, ACCOUNT, before, h[3], h[4], h[6], ID, ms, iso, FIRST)
-local open = redis.call('HGET', HOLDS, ID)
-if open then
-  redis.call('HSET', ACCOUNT, 'h', sub(h[2], open:match('^%d+')))
-  redis.call('HDEL', HOLDS, ID)
+  local record = redis.call('HMGET', record_key, 'account', 'state', 'result')
+  if not record[1] and fold then
+    local known = redis.call('GET', request)
+    local answer = known and known:sub(#digest + 2) or ''
+    if answer:sub(1, #id + 1) == id .. ' ' then return again(answer, cost) end
+  end
+  if record[1] ~= ARGV[first] then return { 'unknown' } end
+  if record[2] == 'captured' then return again(record[3], cost) end
+  if record[2] == 'voided' then return { 'closed' } end
+  local h = redis.call('HMGET', account, 'b', 'h', 'd', 'q', 'c', 's:' .. ARGV[first + 3])
+  if not h[1] then return { 'not_loaded' } end
+  if h[5] ~= ARGV[first + 5] then return { 'currency' } end
+
+  local open = redis.call('HGET', holds, id)
+  local before = h[1]
+  local after, seq = draw(STREAM, account, before, h[3], h[4], h[6], id, ms, iso, first)
+  if open then
+    redis.call('HSET', account, 'h', sub(h[2], open:match('^%d+')))
+    redis.call('HDEL', holds, id)
+  end
+  local result = id .. ' ' .. cost .. ' ' .. before .. ' ' .. after .. ' ' .. seq
+  if fold then
+    redis.call('SET', request, digest .. ' ' .. result, 'PX', REMEMBER_MS)
+    redis.call('DEL', record_key)
+  else
+    redis.call('HSET', record_key, 'state', 'captured', 'result', result)
+    redis.call('PEXPIRE', record_key, KEEP_MS)
+  end
+  return { 'charged', id, before, after, seq }
 end
-local result = ID .. ' ' .. COST .. ' ' .. before .. ' ' .. after .. ' ' .. seq
-if FOLD == '1' then
-  redis.call('SET', REQUEST, DIGEST .. ' ' .. result, 'PX', REMEMBER_MS)
-  redis.call('DEL', RECORD)
-else
-  redis.call('HSET', RECORD, 'state', 'captured', 'result', result)
-  redis.call('PEXPIRE', RECORD, KEEP_MS)
+
+if redis.call('GET', EPOCH) ~= TOKEN then return { 'fenced' } end
+local replies = { 'done' }
+for i = 1, (#KEYS - 2) / ITEM_KEYS do
+  local fine, reply = pcall(capture, (i - 1) * ITEM_KEYS + 3, (i - 1) * ITEM_ARGS + 4)
+  replies[i + 1] = fine and reply or { 'error', type(reply) == 'table' and reply.err or tostring(reply) }
 end
-return { 'charged', ID, before, after, seq }
+return replies

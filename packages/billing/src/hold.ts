@@ -1,5 +1,6 @@
 // Setting an amount aside before a service is given, and drawing what it cost after. A hold lowers what is available and moves no balance;
-// only its capture is a link of the chain. Each act is one script call, and every one may be asked again.
+// only its capture is a link of the chain. Each act is one item of one script call, and every one may be asked again. Holds of one
+// event-loop turn are opened together, and so captured (turns.ts).
 import type { Billing } from "./billing.ts";
 import {
   type ChargeRequest,
@@ -8,7 +9,6 @@ import {
   type Deduction,
   digestArg,
   drawArgs,
-  findForgotten,
   type Refusal,
   randomId,
   readRefusal,
@@ -16,21 +16,30 @@ import {
 } from "./draw.ts";
 import { BillingError } from "./errors.ts";
 import { balanceKey, chargeKey, epochKey, holdKey, holdsDueKey, holdsKey, shardOf, streamKey } from "./keys.ts";
-import { loadAccount } from "./load.ts";
 import { loadScript, replyArray, replyText, runScript, type Script } from "./redis.ts";
-import { loadSpend, type SpendLimit, spendArg } from "./spend.ts";
+import { type SpendLimit, spendArg } from "./spend.ts";
 import type { AccountRef } from "./stream.ts";
+import type { ItemScript } from "./turns.ts";
 
-const scripts = {
-  hold: loadScript("./draw.lua", "./hold.lua"),
-  capture: loadScript("./draw.lua", "./capture.lua"),
-  void: loadScript("./void.lua"),
-  extend: loadScript("./extend.lua"),
-};
+const scripts = { void: loadScript("./void.lua"), extend: loadScript("./extend.lua") };
 
 /** How long a hold of a caller's own is known after it is over. */
 const KEEP_MS = 24 * 60 * 60_000;
 const MAX_TRIES = 8;
+
+export const holdScript: ItemScript = {
+  script: loadScript("./draw.lua", "./hold.lua"),
+  keys: (shard) => [epochKey(shard), holdsDueKey(shard)],
+  args: (billing) => [String(billing.requestTtlMs), String(KEEP_MS)],
+  draws: false,
+};
+
+export const captureScript: ItemScript = {
+  script: loadScript("./draw.lua", "./capture.lua"),
+  keys: (shard) => [streamKey(shard), epochKey(shard)],
+  args: (billing) => [String(billing.requestTtlMs), String(KEEP_MS)],
+  draws: true,
+};
 
 export type HoldRequest = {
   account: AccountRef;
@@ -86,42 +95,33 @@ export async function openHold(billing: Billing, request: HoldRequest): Promise<
   billing.pressure.refuseNewWork();
   checkAmount(amountNanos, "The amount");
   checkTexts({ requestId, virtualKey, provider, model });
-  const [shard, digest, random] = [shardOf(account.id, billing.numShards), digestArg(request.digest), randomId()];
+  const [shard, random] = [shardOf(account.id, billing.numShards), randomId()];
   const keys = [
-    epochKey(shard),
     balanceKey(shard, account.type, account.ownerId),
     chargeKey(shard, account.id, requestId),
     holdsKey(shard, account.id),
-    holdsDueKey(shard),
     holdKey(shard, random),
   ];
-  const amount = amountNanos.toString();
-  const args = [String(billing.requestTtlMs), String(KEEP_MS), String(ttlMs), amount, account.currency, digest, random];
-  args.push(
-    account.id,
-    account.ownerId,
-    account.type,
-    requestId,
-    virtualKey,
-    provider,
-    model,
-    spendArg(spendLimit),
-    request.served ? "1" : "0",
-  );
-  const forgotten = async () => {
-    const known = await findForgotten(billing, shard, [{ accountId: account.id, requestId }]);
-    return known.get(`${account.id} ${requestId}`);
-  };
-  const countSpend = () => loadSpend(billing, account, virtualKey, spendLimit?.period ?? "day");
-  const reply = await act(billing, scripts.hold, account, keys, args, forgotten, countSpend);
-  if (!Array.isArray(reply))
-    return reply === undefined ? { outcome: "unknown_account" } : { outcome: "answered", ...reply };
+  const args = [String(ttlMs), amountNanos.toString(), account.currency, digestArg(request.digest), random];
+  args.push(account.id, account.ownerId, account.type, requestId, virtualKey, provider, model);
+  args.push(spendArg(spendLimit), request.served ? "1" : "0");
+  const read = (reply: readonly string[]) => readHold(reply, request);
+  const readBooks = (deduction: Deduction): ItemOutcome => ({ outcome: "answered", ...deduction });
+  const item = { account, requestId, virtualKey, spendLimit, keys, args, read, readBooks };
+  const outcome = (await billing.holds.add(shard, item)) ?? { outcome: "unknown_account" };
+  return outcome.outcome === "known" ? await readAgain(billing, shard, outcome.holdId) : outcome;
+}
+
+/** `known`: this request id was answered with this hold. */
+export type ItemOutcome = HoldOutcome | { outcome: "known"; holdId: string };
+
+function readHold(reply: readonly string[], { amountNanos, spendLimit }: HoldRequest): ItemOutcome {
   const [word, a = "", b = "", c = ""] = reply;
   switch (word) {
     case "held":
       return { outcome: "held", holdId: a, amountNanos, expiresAt: new Date(Number(b)), availableNanos: BigInt(c) };
     case "repeated":
-      return await readAgain(billing, shard, a);
+      return { outcome: "known", holdId: a };
     case "answered":
       return { outcome: "answered", ...readRemembered(a) };
     case "conflict":
@@ -162,18 +162,26 @@ export async function captureHold(
   const record = holdKey(shard, random);
   const requestId = request?.requestId ?? (await billing.ask((redis) => redis.hget(record, "request_id")));
   if (requestId === null) return { outcome: "unknown_hold" };
-  const keys = [streamKey(shard), epochKey(shard), balanceKey(shard, account.type, account.ownerId)];
-  keys.push(holdsKey(shard, account.id), record, request ? chargeKey(shard, account.id, requestId) : record);
-  const args = [String(billing.requestTtlMs), String(KEEP_MS), holdId, request ? "1" : "0", request?.digest ?? ""];
-  args.push(...drawArgs({ ...drawn, account }, requestId));
-  billing.observe("charge.sent", { shard, items: 1 });
-  const reply = await act(billing, scripts.capture, account, keys, args);
-  if (reply === undefined) return { outcome: "unknown_account" };
-  billing.observe("charge.answered", { shard, items: 1 });
+  const keys = [balanceKey(shard, account.type, account.ownerId), holdsKey(shard, account.id), record];
+  keys.push(request ? chargeKey(shard, account.id, requestId) : record);
+  const args = [holdId, request ? "1" : "0", request?.digest ?? "", ...drawArgs({ ...drawn, account }, requestId)];
+  const read = (reply: readonly string[]) => readCapture(reply, drawn.costNanos);
+  const item = { account, requestId, virtualKey: drawn.virtualKey, spendLimit: undefined, keys, args, read };
+  return (await billing.captures.add(shard, item)) ?? { outcome: "unknown_account" };
+}
+
+function readCapture(reply: readonly string[], costNanos: bigint): CaptureOutcome {
   const [word, a = "", b = "", c = "", d = ""] = reply;
   switch (word) {
     case "charged":
-      return { outcome: "charged", ...readRemembered([a, drawn.costNanos, b, c, d].join(" ")) };
+      return {
+        outcome: "charged",
+        deductionId: a,
+        costNanos,
+        balanceBeforeNanos: BigInt(b),
+        balanceAfterNanos: BigInt(c),
+        accountSeq: BigInt(d),
+      };
     case "repeated":
       return { outcome: "repeated", ...readRemembered(a) };
     case "conflict":
@@ -227,28 +235,20 @@ export async function extendHold(
   return { outcome: word === "closed" ? "closed" : "unknown_hold" };
 }
 
-/** Runs a script past the fence and a cold account. Undefined: there is no such account. `first` may answer in its place;
- * `countSpend` is asked when the script does not know what the key spent, and answers false when the account is gone. */
-async function act<T = never>(
+/** Runs a script past the fence and a cold account. Undefined: there is no such account. */
+async function act(
   billing: Billing,
   script: Script,
   account: AccountRef,
   keys: readonly string[],
   args: readonly string[],
-  first?: () => Promise<T | undefined>,
-  countSpend?: () => Promise<boolean>,
-): Promise<string[] | T | undefined> {
+): Promise<string[] | undefined> {
   const shard = shardOf(account.id, billing.numShards);
   for (let attempt = 0; attempt < MAX_TRIES; attempt++) {
     const token = await billing.fence.token(shard);
-    const answer = await first?.();
-    if (answer !== undefined) return answer;
     const reply = replyArray(await runScript(billing.redis, script, keys, [token, ...args])).map(replyText);
     if (reply[0] === "fenced") await billing.fence.verify(shard);
-    else if (reply[0] === "spend_unknown" && countSpend) {
-      if (!(await countSpend())) return undefined;
-    } else if (reply[0] !== "not_loaded") return reply;
-    else if (!(await loadAccount(billing, account))) return undefined;
+    else return reply;
   }
   throw new BillingError("fenced", "The balance store is being checked; try again.");
 }

@@ -320,6 +320,34 @@ describe("a hold", () => {
     expect(await figures(account)).toEqual([8n * UNIT, 0n, 8n * UNIT]);
   });
 
+  test("1: holds of one turn are few script calls, and so are their captures; one that cannot be written harms no other", async () => {
+    const [account, broken] = [await stage.account("10"), await stage.account("10")];
+    const here = (one: AccountRef) => ({ ...one, id: account.id });
+    await readBalance(stage.billing, account);
+    await stage.billing.redis.set(`balance:${tagOf(account)}:${broken.type}:${broken.ownerId}`, "no hash");
+    const calls = async () =>
+      Number(/cmdstat_evalsha:calls=(\d+)/.exec(await stage.billing.redis.info("commandstats"))?.[1] ?? 0);
+    const before = await calls();
+    const outcomes = await Promise.allSettled(
+      Array.from({ length: 100 }, (_, i) =>
+        openHold(stage.billing, aHold(i % 10 === 0 ? here(broken) : account, UNIT / 20n)),
+      ),
+    );
+    const taken = outcomes.flatMap((one) =>
+      one.status === "fulfilled" && one.value.outcome === "held" ? [one.value] : [],
+    );
+    expect(outcomes.filter(({ status }) => status === "rejected")).toHaveLength(10);
+    expect(taken).toHaveLength(90);
+    expect((await calls()) - before).toBeLessThanOrEqual(4);
+    expect(await figures(account)).toEqual([10n * UNIT, (90n * UNIT) / 20n, 10n * UNIT - (90n * UNIT) / 20n]);
+    const captured = await Promise.all(
+      taken.map(({ holdId }) => captureHold(stage.billing, { account, holdId }, drawn(UNIT / 20n))),
+    );
+    expect(captured.map(({ outcome }) => outcome)).toEqual(taken.map(() => "charged"));
+    expect(await figures(account)).toEqual([10n * UNIT - (90n * UNIT) / 20n, 0n, 10n * UNIT - (90n * UNIT) / 20n]);
+    await stage.billing.redis.del(`balance:${tagOf(account)}:${broken.type}:${broken.ownerId}`);
+  });
+
   test("misuse: a foreign or unknown id, an amount out of range, a frozen account move no money", async () => {
     const [account, other] = [await stage.account("10"), await stage.account("10")];
     const hold = await held(account, UNIT);
