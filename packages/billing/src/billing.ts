@@ -5,6 +5,7 @@ import { BillingError } from "./errors.ts";
 import { Fence } from "./fence.ts";
 import { type CaptureOutcome, captureScript, holdScript, type ItemOutcome } from "./hold.ts";
 import { SHARD_COUNT_KEY } from "./keys.ts";
+import { Lanes } from "./lanes.ts";
 import { type Observe, unobserved } from "./observe.ts";
 import { type Query, queryOf } from "./postgres.ts";
 import { Pressure } from "./pressure.ts";
@@ -37,6 +38,7 @@ export class Billing {
   readonly charges: ChargeQueue;
   readonly holds: Turns<ItemOutcome>;
   readonly captures: Turns<CaptureOutcome>;
+  readonly lanes: Lanes;
   /** Counts of what keys have spent that are under way (spend.ts). */
   readonly spendLoads = new Map<string, Promise<boolean>>();
   readonly pressure: Pressure;
@@ -53,6 +55,7 @@ export class Billing {
     this.charges = new ChargeQueue(this);
     this.holds = new Turns(this, holdScript);
     this.captures = new Turns(this, captureScript);
+    this.lanes = new Lanes(this);
     this.pressure = new Pressure(this.redis);
   }
 
@@ -84,10 +87,11 @@ export async function openBilling(options: BillingOptions): Promise<Billing> {
   }
 }
 
-/** Ends the connection to Redis. The database handle stays its owner's. Harmless twice. */
+/** Ends the connections to Redis. The database handle stays its owner's. Harmless twice. */
 export async function closeBilling(billing: Billing): Promise<void> {
   billing.pressure.stop();
   await billing.fence.stop();
+  billing.lanes.close();
   billing.redis.disconnect();
 }
 

@@ -1,51 +1,67 @@
 -- Draws charges from accounts of one shard: check, deduct, append the entry and remember the request id, each item
 -- whole or not at all. An item that cannot be read or written is answered alone and harms no other.
--- KEYS   1 stream  2 epoch, then per item: account, remembered request, the account's holds
 -- after  exact.lua, draw.lua
--- ARGV   1 fence token  2 remember_ms, then per item 18: account_id owner_id account_type virtual_key cost(nanos) currency
---        provider model input_tokens output_tokens total_tokens request_id usage_source metadata digest random delivered spend_limit
+-- KEYS   1 stream  2 epoch, then per item: account, remembered request, the account's holds
+-- ARGV   1 fence token  2 remember_ms  3 random: 18 hex digits, then per item 17: account_id owner_id account_type virtual_key cost(nanos)
+--        currency provider model input_tokens output_tokens total_tokens request_id usage_source metadata digest delivered spend_limit
 --        delivered: '1' when the service was given already, so the cost is recorded whatever the balance; spend_limit: 'period nanos' or ''
--- reply  {'fenced'} | {'done', item...}; an item is {'charged', deduction_id, before, after, seq} (nanos) |
---        {'repeated', remembered} | {'conflict'} | {'refused', why, balance, held, limit[, drawn, reserved]} |
---        {'not_loaded'} | {'spend_unknown'} | {'error', text}
+-- reply  {'fenced'} | {'done', item...}; an item is one text: 'charged <id cost before after seq>' (nanos) | 'repeated <the same>' |
+--        'conflict' | 'refused <why balance held limit[ drawn reserved]>' | 'not_loaded' | 'spend_unknown' | 'error <text>'
 
-local STREAM, EPOCH, TOKEN, REMEMBER_MS = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
-local ITEM = 18
+local STREAM, EPOCH, TOKEN, REMEMBER_MS, RANDOM = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]
+local ITEM = 17
+local call = redis.call
+
+-- One read for all: a call of Redis costs more than what most of them do.
+local first = { EPOCH }
+for i = 4, #KEYS, 3 do first[#first + 1] = KEYS[i] end
+local known = call('MGET', unpack(first))
+if known[1] ~= TOKEN then return { 'fenced' } end
+
 local ms, iso = clock()
+local forget_at = add(ms, REMEMBER_MS)
+local drawn_now = {} -- what this call remembers, by key: an id may stand in it twice
 
-local function charge(account, request, holds, a)
-  local key, cost, currency, digest, random = ARGV[a + 3], ARGV[a + 4], ARGV[a + 5], ARGV[a + 14], ARGV[a + 15]
-  local delivered, spend_limit = ARGV[a + 16] == '1', ARGV[a + 17]
+local function refused(why, balance, held, limit) return 'refused ' .. why .. ' ' .. balance .. ' ' .. held .. ' ' .. limit end
 
-  local known = redis.call('GET', request)
-  if known then
-    local answer = known:sub(#digest + 2)
-    if known:sub(1, #digest + 1) == digest .. ' ' and answer:sub(1, 5) ~= 'hold ' then return { 'repeated', answer } end
-    return { 'conflict' }
+local function charge(i, account, request, holds, a)
+  local key, cost, digest = ARGV[a + 3], ARGV[a + 4], ARGV[a + 14]
+  local delivered = ARGV[a + 15] == '1'
+
+  local before = known[i + 1] or drawn_now[request]
+  if before then
+    local answer = before:sub(#digest + 2)
+    if before:sub(1, #digest + 1) == digest .. ' ' and answer:sub(1, 5) ~= 'hold ' then return 'repeated ' .. answer end
+    return 'conflict'
   end
 
-  local h = redis.call('HMGET', account, 'b', 'h', 'd', 'q', 'l', 's', 'c', 's:' .. key)
-  local balance, held, debits, seq, limit = h[1], h[2], h[3], h[4], h[5]
-  if not balance then return { 'not_loaded' } end
-  if h[7] ~= currency then return { 'refused', 'currency_mismatch', balance, held, limit } end
+  local h = call('HMGET', account, 'b', 'h', 'd', 'q', 'l', 's', 'c', 's:' .. key)
+  local balance, held, limit, spend = h[1], h[2], h[5], h[8]
+  if not balance then return 'not_loaded' end
+  if h[7] ~= ARGV[a + 5] then return refused('currency_mismatch', balance, held, limit) end
   if not delivered then
-    if h[6] ~= 'active' then return { 'refused', 'account_frozen', balance, held, limit } end
-    held = release_if_short(account, holds, held, sub(add(balance, limit), cost), ms)
-    if less(sub(add(balance, limit), held), cost) then return { 'refused', 'insufficient_balance', balance, held, limit } end
-    local refusal = spend_refusal(spend_limit, h[8], holds, key, cost, ms, iso, balance, held, limit)
-    if refusal then return refusal end
+    if h[6] ~= 'active' then return refused('account_frozen', balance, held, limit) end
+    local available = limit == '0' and balance or add(balance, limit)
+    if held ~= '0' then
+      held = release_if_short(account, holds, held, sub(available, cost), ms)
+      available = sub(available, held)
+    end
+    if less(available, cost) then return refused('insufficient_balance', balance, held, limit) end
+    local refusal = spend_refusal(ARGV[a + 16], spend, holds, key, cost, ms, iso, balance, held, limit)
+    if refusal then return table.concat(refusal, ' ') end
   end
 
-  local deduction_id = 'ded_' .. ms .. '_' .. random
-  local after, new_seq = draw(STREAM, account, balance, debits, seq, h[8], deduction_id, ms, iso, a)
-  redis.call('SET', request, digest .. ' ' .. deduction_id .. ' ' .. cost .. ' ' .. balance .. ' ' .. after .. ' ' .. new_seq, 'PX', REMEMBER_MS)
-  return { 'charged', deduction_id, balance, after, new_seq }
+  local deduction_id = 'ded_' .. ms .. '_' .. RANDOM .. fmt('%02x', i)
+  local after, seq = draw(STREAM, account, balance, h[3], h[4], spend, deduction_id, ms, iso, a)
+  local answer = deduction_id .. ' ' .. cost .. ' ' .. balance .. ' ' .. after .. ' ' .. seq
+  drawn_now[request] = digest .. ' ' .. answer
+  call('SET', request, drawn_now[request], 'PXAT', forget_at)
+  return 'charged ' .. answer
 end
 
-if redis.call('GET', EPOCH) ~= TOKEN then return { 'fenced' } end
 local replies = { 'done' }
 for i = 1, (#KEYS - 2) / 3 do
-  local fine, reply = pcall(charge, KEYS[i * 3], KEYS[i * 3 + 1], KEYS[i * 3 + 2], (i - 1) * ITEM + 3)
-  replies[i + 1] = fine and reply or { 'error', type(reply) == 'table' and reply.err or tostring(reply) }
+  local fine, reply = pcall(charge, i, KEYS[i * 3], KEYS[i * 3 + 1], KEYS[i * 3 + 2], (i - 1) * ITEM + 4)
+  replies[i + 1] = fine and reply or 'error ' .. (type(reply) == 'table' and reply.err or tostring(reply))
 end
 return replies

@@ -37,6 +37,8 @@ const script = loadScript("./draw.lua", "./charge.lua");
 
 /** Items of one script call: long enough to spread its cost, short enough not to hold Redis for more than about 2 ms. */
 const MAX_ITEMS = 64;
+/** Of a shard: one that Redis runs, and one that is on its way. More go only when they are full. */
+const MAX_CALLS = 2;
 const MAX_LOADS = 8;
 const MAX_FENCED = 3;
 
@@ -88,7 +90,7 @@ function prepareOrFail(billing: Billing, request: ChargeRequest): Prepared | Cha
   }
 }
 
-/** A charge as the script takes it: three keys and 18 arguments. */
+/** A charge as the script takes it: three keys and 17 arguments. */
 type Prepared = {
   shard: number;
   account: AccountRef;
@@ -104,8 +106,8 @@ function prepare(billing: Billing, request: ChargeRequest): Prepared {
   const { account, requestId, virtualKey, digest, costNanos } = request;
   const spendLimit = request.delivered ? undefined : request.spendLimit;
   if (!request.delivered) billing.pressure.refuseNewWork();
-  const args = [...drawArgs(request, requestId), digestArg(digest), randomId(), request.delivered ? "1" : "0"];
-  args.push(spendArg(spendLimit));
+  const args = drawArgs(request, requestId);
+  args.push(digestArg(digest), request.delivered ? "1" : "0", spendArg(spendLimit));
   const shard = shardOf(account.id, billing.numShards);
   const keys: Prepared["keys"] = [
     balanceKey(shard, account.type, account.ownerId),
@@ -115,36 +117,49 @@ function prepare(billing: Billing, request: ChargeRequest): Prepared {
   return { shard, account, requestId, keys, args, costNanos, virtualKey, spendLimit };
 }
 
-/** Gathers the charges of one turn per shard and sends them as one script call. */
+type Queue = { shard: number; waiting: Waiting[]; inFlight: number };
+
+/**
+ * Gathers the charges of one turn of the event loop per shard and sends them, within that turn, as one script call. While a shard has
+ * MAX_CALLS in flight its charges gather for the next one: they would only wait in Redis, and cost more there one by one.
+ */
 export class ChargeQueue {
   readonly #billing: Billing;
-  readonly #shards = new Map<number, { waiting: Waiting[]; inFlight: number; scheduled: boolean }>();
+  readonly #shards = new Map<number, Queue>();
+  /** Those with charges to send at the end of this turn. */
+  readonly #due = new Set<Queue>();
 
   constructor(billing: Billing) {
     this.#billing = billing;
   }
 
   add(item: Prepared): Promise<ChargeOutcome | ChargeFailure> {
-    const number = item.shard;
-    const queue = this.#shards.get(number) ?? { waiting: [], inFlight: 0, scheduled: false };
-    this.#shards.set(number, queue);
+    const { shard } = item;
+    const queue = this.#shards.get(shard) ?? { shard, waiting: [], inFlight: 0 };
+    this.#shards.set(shard, queue);
     return new Promise((resolve) => {
       queue.waiting.push({ item, resolve });
-      if (queue.inFlight === 0 || queue.waiting.length >= MAX_ITEMS) void this.#send(number, queue);
-      else if (!queue.scheduled) {
-        queue.scheduled = true;
-        setImmediate(() => {
-          queue.scheduled = false;
-          while (queue.waiting.length > 0) void this.#send(number, queue);
-        });
-      }
+      this.#sendSoon(queue);
     });
   }
 
-  async #send(shard: number, queue: { waiting: Waiting[]; inFlight: number }): Promise<void> {
+  #sendSoon(queue: Queue): void {
+    if (this.#due.size === 0) setImmediate(() => this.#sendAll());
+    this.#due.add(queue);
+  }
+
+  #sendAll(): void {
+    for (const queue of this.#due)
+      while (queue.waiting.length > 0 && (queue.inFlight < MAX_CALLS || queue.waiting.length >= MAX_ITEMS))
+        void this.#send(queue);
+    this.#due.clear();
+  }
+
+  async #send(queue: Queue): Promise<void> {
     queue.inFlight++;
-    await drawDown(this.#billing, shard, queue.waiting.splice(0, MAX_ITEMS));
+    await drawDown(this.#billing, queue.shard, queue.waiting.splice(0, MAX_ITEMS));
     queue.inFlight--;
+    if (queue.waiting.length > 0) this.#sendSoon(queue);
   }
 }
 
@@ -235,41 +250,48 @@ async function sendCharges(
   token: string,
   waiting: readonly Waiting[],
 ): Promise<ScriptOutcome[] | "fenced"> {
-  const keys = [streamKey(shard), epochKey(shard), ...waiting.flatMap(({ item }) => item.keys)];
-  const args = [token, String(billing.requestTtlMs), ...waiting.flatMap(({ item }) => item.args)];
-  const answer = runScript(billing.redis, script, keys, args);
+  const call = scriptCall(billing, shard, token, waiting);
+  const answer = runScript(billing.lanes.of(shard, token), script, call.keys, call.args);
   answer.catch(() => {}); // who dies at this point no longer hears what failed
   billing.observe("charge.sent", { shard, items: waiting.length });
   const [word, ...replies] = replyArray(await answer);
   if (word !== "done") return "fenced";
   billing.observe("charge.answered", { shard, items: waiting.length });
-  return replies.map((reply, i) => readItem(replyArray(reply).map(replyText), waiting[i]?.item));
+  return replies.map((reply, i) => readItem(replyText(reply), waiting[i]?.item));
 }
 
-function readItem(reply: string[], item: Prepared | undefined): ScriptOutcome {
-  const costNanos = item?.costNanos ?? 0n;
-  const [word, a = "", b = "", c = "", d = ""] = reply;
+/** The keys and arguments of one script call. */
+function scriptCall(billing: Billing, shard: number, token: string, waiting: readonly { item: Prepared }[]) {
+  const keys = [streamKey(shard), epochKey(shard)];
+  const args = [token, String(billing.requestTtlMs), randomId().slice(2)];
+  for (const { item } of waiting) {
+    keys.push(...item.keys);
+    args.push(...item.args);
+  }
+  return { keys, args };
+}
+
+/** A single charge as a command for any client, for measuring what Redis alone can do with it. The account must be loaded. */
+export async function chargeCommand(billing: Billing, request: ChargeRequest) {
+  const item = prepare(billing, request);
+  return { script, ...scriptCall(billing, item.shard, await billing.fence.token(item.shard), [{ item }]) };
+}
+
+function readItem(reply: string, item: Prepared | undefined): ScriptOutcome {
+  const end = reply.indexOf(" ");
+  const [word, rest] = end < 0 ? [reply, ""] : [reply.slice(0, end), reply.slice(end + 1)];
   switch (word) {
     case "charged":
-      return {
-        outcome: "charged",
-        deductionId: a,
-        costNanos,
-        balanceBeforeNanos: BigInt(b),
-        balanceAfterNanos: BigInt(c),
-        accountSeq: BigInt(d),
-      };
     case "repeated":
-      return { outcome: "repeated", ...readRemembered(a) };
+      return { outcome: word, ...readRemembered(rest) };
     case "conflict":
-      return { outcome: "conflict" };
     case "not_loaded":
     case "spend_unknown":
       return { outcome: word };
     case "refused":
-      return readRefusal(reply.slice(1), costNanos, item?.spendLimit);
+      return readRefusal(rest.split(" "), item?.costNanos ?? 0n, item?.spendLimit);
     default:
-      return failed(redisFailure(new Error(a))); // what Redis said of this item alone
+      return failed(redisFailure(new Error(rest))); // what Redis said of this item alone
   }
 }
 

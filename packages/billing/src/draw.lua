@@ -8,7 +8,7 @@
 local function spend_start(period, ms, iso)
   if period == 'day' then return iso:sub(1, 10) end
   if period == 'month' then return iso:sub(1, 7) end
-  return fmt('%.0f', math.floor((math.floor(tonumber(ms) / 86400000) + 3) / 7))
+  return fmt('%d', math.floor((math.floor(tonumber(ms) / 86400000) + 3) / 7))
 end
 
 -- The field after a cost. In a new period nothing was drawn before it; a clock that went back begins no other.
