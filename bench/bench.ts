@@ -4,12 +4,14 @@
  */
 import { cpus, totalmem } from "node:os";
 import { parseArgs } from "node:util";
+import { accounts } from "./accounts.ts";
+import { charges } from "./charge.ts";
 import { gateway } from "./gateway.ts";
 import type { Family, Row } from "./rows.ts";
 import { DURABILITY } from "./stack.ts";
 
 /** In the order in which they are measured and printed. */
-const families: readonly Family[] = [gateway];
+const families: readonly Family[] = [charges, accounts, gateway];
 
 async function measureAll(wanted: ReadonlySet<string>): Promise<Row[]> {
   const rows: Row[] = [];

@@ -86,3 +86,16 @@ export async function untilReady(url: string): Promise<void> {
   const ready = async () => (await fetch(`${url}/readyz`).catch(() => undefined))?.status === 200;
   await waitFor(ready, { timeoutMs: 30_000, what: `${url} to be ready` });
 }
+
+/** Gives a folder to a measurement that starts a server by itself, and removes it after. */
+export async function inFolder<T>(measure: (dir: string) => Promise<T>): Promise<T> {
+  const dir = await mkdtemp(join(tmpdir(), "drawdown-bench-"));
+  const abandon = () => rmSync(dir, { recursive: true, force: true });
+  process.once("exit", abandon);
+  try {
+    return await measure(join(dir, "server"));
+  } finally {
+    process.off("exit", abandon);
+    await rm(dir, { recursive: true, force: true });
+  }
+}

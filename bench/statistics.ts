@@ -21,3 +21,17 @@ export async function alternate<S extends string, R>(
   for (let round = 0; round < rounds; round += 1) for (const name of names) found[name].push(await sides[name]());
   return found;
 }
+
+/** Runs so many lanes for so long, each asking again as soon as it is answered. Returns answers per second. */
+export async function inLanes(lanes: number, ms: number, ask: () => Promise<unknown>): Promise<number> {
+  let done = 0;
+  const startedAt = performance.now();
+  const lane = async () => {
+    while (performance.now() - startedAt < ms) {
+      await ask();
+      done += 1;
+    }
+  };
+  await Promise.all(Array.from({ length: lanes }, lane));
+  return (done * 1_000) / (performance.now() - startedAt);
+}

@@ -14,6 +14,9 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
 /** What a browser may have of a package: modules that need nothing but themselves. Its one door would bring the whole package. */
 const SIDE_DOORS: Record<string, readonly string[]> = { billing: ["command-line", "money"] };
 
+/** What bench/ alone may have: the inside of what it measures, and what fills its stores. */
+const BENCH_DOORS: Record<string, readonly string[]> = { billing: ["measured"] };
+
 /** The processes of the product never start servers: only `npm start`, the tests and the benchmarks do. */
 const MAY_START_SERVERS = /^(apps\/runtime\/src\/start(\.ts|\/.*)|scripts\/|bench\/|vitest\.)|\/test\/|\/e2e\//;
 
@@ -35,7 +38,8 @@ function violation(path: string, workspace: string, specifier: string): string |
   }
   if (!specifier.startsWith("@drawdown/")) return undefined;
   const [name = "", ...inside] = specifier.slice("@drawdown/".length).split("/");
-  const sideDoor = workspace === "apps/web" && SIDE_DOORS[name]?.includes(inside.join("/")) === true;
+  const doors = workspace === "apps/web" ? SIDE_DOORS : path.startsWith("bench/") ? BENCH_DOORS : {};
+  const sideDoor = doors[name]?.includes(inside.join("/")) === true;
   if (inside.length > 0 && !sideDoor) return `${path} goes past the door of @drawdown/${name}: ${specifier}`;
   if (name === "local-stack") {
     return MAY_START_SERVERS.test(path) ? undefined : `${path} must not import @drawdown/local-stack`;
