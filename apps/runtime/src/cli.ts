@@ -96,7 +96,7 @@ export function commands(finish: (exitCode: number) => void): Command {
   operatorCommands(asked, finish);
   operationCommands(program);
   settingCommands(asked, program);
-  checkCommands(asked, finish);
+  checkCommands(asked, finish, program);
   return program;
 }
 

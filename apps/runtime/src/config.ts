@@ -5,6 +5,7 @@
  */
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { RETENTION_DAYS_LEAST } from "@drawdown/billing";
 import { z } from "zod";
 import { Problem } from "./problem.ts";
 
@@ -91,6 +92,9 @@ const settings = z.object({
   PROVE_INTERVAL_MINUTES: whole(1, 1, 1_440),
   RECONCILE_INTERVAL_MINUTES: whole(15, 1, 10_080),
   VERIFY_CHAIN_INTERVAL_MINUTES: whole(1_440, 1, 43_200),
+  RETENTION_DAYS: wholeNumber(RETENTION_DAYS_LEAST, 36_500).optional(),
+  RETENTION_DIR: z.string().optional(),
+  RETENTION_INTERVAL_MINUTES: whole(1_440, 1, 43_200),
 });
 
 export type Config = Readonly<{
@@ -140,6 +144,8 @@ export type Config = Readonly<{
   proveIntervalMs: number;
   reconcileIntervalMs: number;
   verifyChainIntervalMs: number;
+  /** Undefined: nothing is ever removed. */
+  retention: Readonly<{ days: number; directory: string; intervalMs: number }> | undefined;
   /** Every secret value that is known here, for the log to leave out. */
   secrets: readonly string[];
 }>;
@@ -162,6 +168,9 @@ export function readConfig(
   }
   if ((given["DRAWDOWN_ADMIN_EMAIL"] === undefined) !== (given["DRAWDOWN_ADMIN_PASSWORD"] === undefined)) {
     problems.push("DRAWDOWN_ADMIN_EMAIL and DRAWDOWN_ADMIN_PASSWORD belong together: set both or neither");
+  }
+  if ((given["RETENTION_DAYS"] === undefined) !== (given["RETENTION_DIR"] === undefined)) {
+    problems.push("RETENTION_DAYS and RETENTION_DIR belong together: set both or neither");
   }
   const stores = findStores(given, needs, stackPath, problems);
   if (!parsed.success || problems.length > 0) {
@@ -213,6 +222,7 @@ const minuteMs = 60_000;
 
 function freeze(data: z.infer<typeof settings>, stores: Stores, secrets: string[]): Config {
   const { DRAWDOWN_ADMIN_EMAIL: email, DRAWDOWN_ADMIN_PASSWORD: password } = data;
+  const { RETENTION_DAYS: days, RETENTION_DIR: directory } = data;
   return Object.freeze({
     databaseUrl: stores.databaseUrl,
     redis: Object.freeze(
@@ -259,6 +269,10 @@ function freeze(data: z.infer<typeof settings>, stores: Stores, secrets: string[
     proveIntervalMs: data.PROVE_INTERVAL_MINUTES * minuteMs,
     reconcileIntervalMs: data.RECONCILE_INTERVAL_MINUTES * minuteMs,
     verifyChainIntervalMs: data.VERIFY_CHAIN_INTERVAL_MINUTES * minuteMs,
+    retention:
+      days === undefined || directory === undefined
+        ? undefined
+        : Object.freeze({ days, directory, intervalMs: data.RETENTION_INTERVAL_MINUTES * minuteMs }),
     secrets: Object.freeze(secrets),
   });
 }

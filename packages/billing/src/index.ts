@@ -196,6 +196,16 @@ export { type PlannedLink, planRepair, type RepairPlan, type WriteOff } from "./
 export { freezeReplay, startReplay } from "./replay.ts";
 export type { ReplaySelection, ReplayTarget } from "./replay-find.ts";
 export { type PlannedTarget, planReplay, type ReplayPlan, type TargetClass } from "./replay-plan.ts";
+export {
+  previewRetention,
+  RETENTION_DAYS_LEAST,
+  type Retained,
+  type RetainedFile,
+  type RetentionPreview,
+  type RetentionSettings,
+  retain,
+} from "./retention-run.ts";
+export { type RetentionProblem, type RetentionVerification, verifyRetention } from "./retention-verify.ts";
 export { readSpent, type SpendLimit, type SpendPeriod } from "./spend.ts";
 export { readStandings, readStandingsOf, type Standing, type StandingEntry } from "./standing.ts";
 export { readStats, readStreams, type ShardConsumer, type ShardStats, type Stats, type StreamStats } from "./stats.ts";

@@ -27,6 +27,10 @@ export const observePoints = [
   "fence.lost",
   "repair.recorded", // the act is on record, Redis not written yet
   "repair.applied", // Redis is written, the act not closed yet
+  "retention.planned", // a file is on record with what it is to hold, nothing written yet
+  "retention.written", // the file is there, its checksum not on record yet
+  "retention.sealed", // its checksum is on record, nothing removed yet
+  "retention.removed", // a batch of its rows is gone, more may follow
 ] as const;
 
 export type ObservePoint = (typeof observePoints)[number];

@@ -1,10 +1,12 @@
 // One deduction's story from any id: hold → charge → entry → delivery → rows → ack → trimmed. A hop that was not reached is named, with
 // what can be done about it; beside it whose it is, what stands before and after it in the chain, and who had a hand in it.
-import type { RefusalRow } from "@drawdown/db";
+import { type ExportedFile, findExportedFiles, type RefusalRow } from "@drawdown/db";
 import type { Billing } from "./billing.ts";
 import { readConsumers } from "./claim.ts";
 import { GROUP, shardOf, streamKey } from "./keys.ts";
+import { fromBooks } from "./postgres.ts";
 import { replyArray } from "./redis.ts";
+import { madeAtMs } from "./retention.ts";
 import { fieldOf } from "./stats.ts";
 import { isUuid } from "./stream.ts";
 import { type Found, find, type HoldFound, type Place, placeOf, textFields, textOf } from "./trace-find.ts";
@@ -45,6 +47,8 @@ export type Trace = {
   refusals: RefusalRow[];
   previous: Neighbour | null;
   next: Neighbour | null;
+  /** When nothing is known of an id that says its time, or it came again too late: the files that hold what was exported of that time. */
+  exports: ExportedFile[];
   /** Acts of operators on it, the newest first. */
   operations: TouchingOperation[];
   /** Open alerts about its account or stream. */
@@ -88,9 +92,19 @@ export async function trace(billing: Billing, id: string): Promise<Trace> {
     deadLetter: letter ?? null,
     refusals,
     ...(await readNeighbours(billing, account?.id, seq)),
+    exports:
+      state === "unknown" || letter?.["error_class"] === "too_old"
+        ? await readExports(billing, textOf(deductionId) ?? id)
+        : [],
     operations: await readOperations(billing, namesOf(found, at, deductionId), textOf(audit?.["id"])),
     alerts: account || at ? await readAlerts(billing, account, shard) : [],
   };
+}
+
+async function readExports(billing: Billing, id: string): Promise<ExportedFile[]> {
+  const [, entryMs] = /^(?:stream:deductions:\d{1,5}\/)?(\d{13})-\d{1,20}$/.exec(id) ?? [];
+  const atMs = madeAtMs(id) ?? (entryMs === undefined ? undefined : Number(entryMs));
+  return atMs === undefined ? [] : await fromBooks(findExportedFiles(billing.db, atMs));
 }
 
 function kindOf({ usage, audit, letter, hold, refusals }: Found, fields: Record<string, string> | null): Trace["kind"] {

@@ -9,6 +9,7 @@ import {
   charge,
   consume,
   repair,
+  retain,
   runOperation,
 } from "../src/index.ts";
 
@@ -18,6 +19,7 @@ export type Role =
   | { role: "gateway"; request: Omit<ChargeRequest, "costNanos"> & { cost: string } }
   | { role: "replay"; operationId: string }
   | { role: "repair"; account: AccountRef; act: Act }
+  | { role: "retention"; directory: string; act: Act }
   /** Only opens its handle, which lets it past the fence. */
   | { role: "opener" };
 
@@ -39,7 +41,15 @@ export async function play(role: Role, billing: Billing, databaseUrl: string, si
       return void (await runOperation(billing, role.operationId, signal));
     case "repair":
       return void (await repair(billing, role.account, role.act));
+    case "retention":
+      return await retainAll(billing, role.directory, role.act);
     case "opener":
       return;
   }
+}
+
+/** Everything that is settled is old enough; in the smallest files and batches that there can be. */
+export async function retainAll(billing: Billing, directory: string, act: Act): Promise<void> {
+  const before = new Date(Date.now() + 60_000);
+  await retain(billing, { before, directory, limits: { fileLines: 3, batchLines: 1 } }, act);
 }

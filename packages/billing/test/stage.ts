@@ -198,12 +198,18 @@ export async function chainProblems(stage: Stage, account: AccountRef): Promise<
   type LinkRow = { account_seq: string; amount: string; balance_before: string; balance_after: string; usage: boolean };
   const links = await stage.query<LinkRow>(
     `SELECT account_seq, amount, balance_before, balance_after, deduction_id IS NOT NULL AS usage
-       FROM data.account_balance_audit WHERE account_id = $1 AND account_seq IS NOT NULL ORDER BY account_seq, id`,
+       FROM data.account_balance_audit
+      WHERE account_id = $1 AND account_seq > (SELECT closed_seq FROM data.account_balance WHERE id = $1) ORDER BY account_seq, id`,
     [account.id],
   );
   const problems: string[] = links.length === 0 ? ["no links"] : [];
-  let seq = 0n;
-  let after = "0.000000000";
+  const [closing] = await stage.query<{ seq: string; balance: string }>(
+    `SELECT to_seq AS seq, closing_balance AS balance FROM data.retention_range
+      WHERE account_id = $1 AND to_seq = (SELECT closed_seq FROM data.account_balance WHERE id = $1)`,
+    [account.id],
+  );
+  let seq = BigInt(closing?.seq ?? 0);
+  let after = closing?.balance ?? "0.000000000";
   for (const link of links) {
     if (BigInt(link.account_seq) !== seq + 1n) problems.push(`seq ${link.account_seq} after ${seq}`);
     if (link.balance_before !== after)

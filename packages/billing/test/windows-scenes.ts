@@ -1,5 +1,8 @@
 // For each named point of the path: what leads a process there, and what must be asked again after it died.
 import { randomUUID } from "node:crypto";
+import { mkdtemp, readdir } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import {
   type AccountRef,
   type Billing,
@@ -15,7 +18,8 @@ import {
   streamKey,
 } from "../src/index.ts";
 import { balanceKey } from "../src/keys.ts";
-import type { Role } from "./dying-roles.ts";
+import { readExport } from "../src/retention-file.ts";
+import { type Role, retainAll } from "./dying-roles.ts";
 import { aCharge, type Stage } from "./stage.ts";
 
 const UNIT = 1_000_000_000n;
@@ -33,6 +37,8 @@ export class Scene {
   alerts: string[] = [];
   /** What is to be done before everything is looked at. */
   heal: (billing: Billing) => Promise<void> = async () => {};
+  /** Requests whose rows left the books for a file. */
+  exported: () => Promise<{ request_id: string }[]> = async () => [];
 
   constructor(stage: Stage, account: AccountRef) {
     this.stage = stage;
@@ -89,6 +95,24 @@ export class Scene {
     return { role: "replay", operationId };
   }
 
+  /** A run of retention, of three files. */
+  async retention(): Promise<Role> {
+    await this.charge(7);
+    await this.settle();
+    const directory = await mkdtemp(join(tmpdir(), "windows-"));
+    this.heal = (billing) => retainAll(billing, directory, act);
+    this.exported = async () => {
+      const names = (await readdir(join(directory, "usage_log"))).filter((name) => name.endsWith(".gz"));
+      const rows: { request_id: string }[] = [];
+      for (const name of names)
+        for await (const { usage } of readExport(directory, join("usage_log", name)))
+          if (usage !== null) rows.push({ request_id: String(usage["request_id"]) });
+      if (rows.length !== this.requests.length - 1) throw new Error(`${rows.length} rows were exported`);
+      return rows;
+    };
+    return { role: "retention", directory, act };
+  }
+
   /** A repair of a balance that somebody wrote by hand. */
   async repair(): Promise<Role> {
     await this.charge(3);
@@ -127,6 +151,7 @@ const credited: Arrange = async (scene) => {
 const charges: Arrange = (scene) => scene.gateway();
 const replayed: Arrange = (scene) => scene.replay();
 const repaired: Arrange = (scene) => scene.repair();
+const retained: Arrange = (scene) => scene.retention();
 
 /** Nothing but the one that dies, and those after it, looks at a Redis that restarted or was emptied. */
 const restarted =
@@ -197,4 +222,8 @@ export const scenes: Record<ObservePoint, Arrange> = {
   },
   "repair.recorded": repaired,
   "repair.applied": repaired,
+  "retention.planned": retained,
+  "retention.written": retained,
+  "retention.sealed": retained,
+  "retention.removed": retained,
 };

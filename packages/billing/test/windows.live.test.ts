@@ -87,7 +87,8 @@ async function expectInOrder(scene: Scene, billing: Billing): Promise<void> {
 
   const left = scene.creditedNanos - BigInt(requests.length) * UNIT;
   expect((await readBalance(billing, account))?.balanceNanos).toBe(left);
-  const rows = await stage.query("SELECT request_id FROM data.usage_log WHERE settled_at IS NOT NULL");
+  const booked = await stage.query("SELECT request_id FROM data.usage_log WHERE settled_at IS NOT NULL");
+  const rows = [...booked, ...(await scene.exported())];
   expect(new Set(rows.map((row) => row.request_id))).toEqual(new Set(requests.map(({ requestId }) => requestId)));
   expect(rows).toHaveLength(requests.length);
   expect(await stage.query("SELECT id FROM data.dead_letter")).toHaveLength(scene.letters);

@@ -15,6 +15,7 @@ import {
   readPage,
   type Sql,
 } from "./pages.ts";
+import { readClosing } from "./retention.ts";
 
 export type TrailCategory = "usage" | "top_up" | "refund" | "adjustment";
 
@@ -96,7 +97,8 @@ const keys: readonly Key[] = [
   { column: "x.id", type: "bigint" },
 ];
 const LAST = "9223372036854775807";
-const movedMs = (row: string) =>
+/** When a link of this row moved the balance, in milliseconds, as an expression. */
+export const movedMs = (row: string) =>
   `coalesce(split_part(${row}.stream_entry_id, '-', 1)::numeric, floor(extract(epoch FROM ${row}.created_at) * 1000))`;
 
 const columns = `x.id, x.account_seq AS seq, x.audit_category AS category, x.amount, x.balance_after - x.balance_before AS step,
@@ -251,12 +253,14 @@ export function seqAtSql(account: string, atMs: string): string {
   SELECT lo FROM search WHERE lo >= hi LIMIT 1)`;
 }
 
-/** The balance as of a moment by the chain, and the link that decided it; undefined before the first. */
+/** The balance as of a moment by the chain, and the link that decided it; undefined before the first whose neighbours are all kept. */
 export async function readBalanceAt(db: Db, accountId: string, moment: Date): Promise<TrailLink | undefined> {
   if (!isUuid(accountId)) return undefined;
   const cursor = await trailCursorAt(db, accountId, moment, "newest");
-  const page = await listTrail(db, accountId, {}, { limit: 1, cursor });
-  return page.rows[0];
+  const [link] = (await listTrail(db, accountId, {}, { limit: 1, cursor })).rows;
+  // A credit stays when the deductions after it leave: what it ended with is not what the balance was.
+  const closing = await readClosing(db, accountId);
+  return link === undefined || BigInt(link.seq) > BigInt(closing?.seq ?? 0) ? link : undefined;
 }
 
 /** A credit, limit or status that Redis has not acknowledged yet. */

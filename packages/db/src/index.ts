@@ -17,7 +17,9 @@ export {
   countTrail,
   listTrail,
   listWaitingCredits,
+  movedMs,
   readBalanceAt,
+  seqAtSql,
   type TrailCategory,
   type TrailFilters,
   type TrailLink,
@@ -43,6 +45,7 @@ export * from "./overview-figures.ts";
 export { type Count, everyRow, given, InvalidPage, listOf, type Page, type PageRequest } from "./pages.ts";
 export * from "./price-rows.ts";
 export * from "./refusals.ts";
+export * from "./retention.ts";
 export * from "./saved-views.ts";
 export * from "./schedules.ts";
 export * as schema from "./schema.ts";

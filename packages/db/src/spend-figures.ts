@@ -3,11 +3,12 @@
 // so many; whether that was all of them is said.
 import { seqAtSql } from "./audit-trail.ts";
 import type { Db } from "./connect.ts";
+import { readClosing } from "./retention.ts";
 
 /** From, up to and without `to`. */
 export type Period = { from: Date; to: Date };
 
-/** The balance at the end of a step, by the chain; null before the first link. */
+/** The balance at the end of a step, by the chain; null before the first link that is kept. */
 export type BalancePoint = { at: Date; balance: string | null; seq: string };
 
 const POINTS_MAX = 500;
@@ -24,6 +25,7 @@ export async function readBalanceOverTime(
   const moments = Array.from({ length: count }, (_, i) => Math.round(from.getTime() + stepMs * (i + 1)));
   const { rows } = await db.$client.query<{ at: string; balance: string | null; seq: string }>(
     `SELECT m.at, s.seq, (SELECT a.balance_after FROM data.account_balance_audit a WHERE a.account_id = $1 AND a.account_seq = s.seq
+                             AND a.account_seq > (SELECT closed_seq FROM data.account_balance WHERE id = $1)
                            ORDER BY a.id DESC LIMIT 1) AS balance
        FROM unnest($2::bigint[]) WITH ORDINALITY AS m(at, n)
       CROSS JOIN LATERAL (SELECT ${seqAtSql("$1::uuid", "m.at")} AS seq OFFSET 0) s ORDER BY m.n`,
@@ -48,7 +50,10 @@ export type SpendFigures = {
   /** The hundred that cost most. */
   byModel: ({ provider: string; model: string } & Spend)[];
   byKey: ({ virtualKey: string } & Spend)[];
-  /** Null: all of the period is added up. Else only what was charged from this moment on, which is as much as one reading may look at. */
+  /**
+   * Null: all of the period is added up. Else only what was charged from this moment on, which is as much as one reading may look at, or as
+   * retention has left.
+   */
   since: Date | null;
 };
 
@@ -95,6 +100,8 @@ export async function readSpend(
     `SELECT created_at AS at FROM ${newest} OFFSET $4 LIMIT 2`,
     [...values, most - 1],
   );
+  const closing = await readClosing(db, accountId);
+  const removedUpTo = closing !== undefined && closing.at >= period.from ? closing.at : null;
   return {
     total: spendOf(rows.find(({ kind }) => kind === "total")),
     byDay: rows.flatMap((row) => (row.day === null ? [] : [{ day: row.day, ...spendOf(row) }])),
@@ -104,7 +111,7 @@ export async function readSpend(
         : [{ provider: row.provider, model: row.model, ...spendOf(row) }],
     ),
     byKey: rows.flatMap((row) => (row.virtualKey === null ? [] : [{ virtualKey: row.virtualKey, ...spendOf(row) }])),
-    since: left.length === 2 ? (left[0]?.at ?? null) : null,
+    since: left.length === 2 ? (left[0]?.at ?? null) : removedUpTo,
   };
 }
 

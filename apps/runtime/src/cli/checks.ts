@@ -1,12 +1,14 @@
-/** The commands that prove the books and put them right: verify-chain and accept, reconcile and repair. */
+/** The commands that prove the books, put them right and keep them small: verify-chain, accept, reconcile, repair, retention. */
 import type { Command } from "commander";
-import { acting } from "./operator.ts";
+import { acting, retentionCommands } from "./operator.ts";
 
 /** Adds them. `asked` makes a command with `--json`, `finish` takes a command's exit code. */
 export function checkCommands(
   asked: (nameAndArguments: string, description: string) => Command,
   finish: (exitCode: number) => void,
+  program: Command,
 ): void {
+  retentionCommands(program, finish);
   asked("verify-chain", "prove that no movement of any balance is missing; exit code 1 when one is")
     .option("--account <id>", "only this account, by its id or its owner's")
     .action(async (options) => finish(await (await import("./verify-chain.ts")).verifyChainCommand(options)));

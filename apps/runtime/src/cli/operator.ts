@@ -64,6 +64,29 @@ export function operatorCommands(
     .action(async (options) => (await import("./uncaptured.ts")).uncapturedCommand(options));
 }
 
+/** Adds `retention` and what is below it. */
+export function retentionCommands(program: Command, finish: (exitCode: number) => void): void {
+  const group = program
+    .command("retention")
+    .description("take old rows out of the books into files, and check the files");
+  const asked = (name: string, description: string) =>
+    group
+      .command(name)
+      .description(description)
+      .option("--directory <path>", "where the files are (RETENTION_DIR)")
+      .option("--json", "print one JSON document", false);
+  acting(
+    asked("run", "export and remove the deductions that are old enough; every chain goes on from a closing balance"),
+  )
+    .addOption(whole("--older-than-days <n>", "younger rows stay (RETENTION_DAYS)", 1))
+    .addOption(moment("--before <when>", "in place of an age, the moment itself: what a dry run said as before", -1))
+    .option("--dry-run", "count, and remove nothing", false)
+    .action(async (options) => (await import("./retention.ts")).retentionCommand(options));
+  asked("verify", "check every file against its checksum and every closing balance against its file").action(
+    async (options) => finish(await (await import("./retention.ts")).verifyRetentionCommand(options)),
+  );
+}
+
 /** Adds `operations` and what is below it. */
 export function operationCommands(program: Command): void {
   const group = program.command("operations").description("list acts of operators; pause, resume or abort bulk acts");

@@ -1,5 +1,5 @@
 /** `drawdown trace`: one deduction's way, hop by hop; a hop that was not reached says what can be done. */
-import { type HoldFound, type Hop, type Neighbour, trace } from "@drawdown/billing";
+import { type HoldFound, type Hop, type Neighbour, type Trace, trace } from "@drawdown/billing";
 import { Problem } from "../problem.ts";
 import { withBilling } from "../stores.ts";
 import { print, printJson } from "./output.ts";
@@ -9,9 +9,9 @@ export async function traceCommand(id: string, options: { json: boolean }): Prom
   await withBilling(async (billing) => {
     const found = await trace(billing, id);
     if (found.state === "unknown") {
-      throw new Problem(
-        `Nothing is known of ${id}: no deduction, request, stream entry, usage_log row, dead letter, hold, credit or refusal.`,
-      );
+      const nothing = `Nothing is known of ${id}: no deduction, request, stream entry, usage_log row, dead letter, hold, credit or refusal.`;
+      if (found.exports.length === 0) throw new Problem(nothing);
+      throw new Problem([nothing, ...whereExported(found)].join("\n"));
     }
     if (options.json) {
       return printJson({
@@ -23,6 +23,7 @@ export async function traceCommand(id: string, options: { json: boolean }): Prom
         usage_log: found.usageLog,
         audit: found.audit,
         dead_letter: found.deadLetter,
+        exports: found.exports.map(({ removedAt, ...file }) => ({ ...file, removed_at: removedAt })),
         refusals: found.refusals.map(refusalJson),
         kind: found.kind,
         account_balance_id: found.accountId,
@@ -38,8 +39,15 @@ export async function traceCommand(id: string, options: { json: boolean }): Prom
       });
     }
     const heading = `${found.deductionId ?? found.id} is ${found.state.replaceAll("_", " ")}`;
-    print([heading, ...found.hops.map(line), ...found.refusals.map(explain)].join("\n"));
+    print([heading, ...found.hops.map(line), ...found.refusals.map(explain), ...whereExported(found)].join("\n"));
   });
+}
+
+/** Where to look for a deduction whose rows may have been exported. */
+function whereExported({ id, deductionId, exports }: Trace): string[] {
+  if (exports.length === 0) return [];
+  const files = exports.map(({ name }) => `  zgrep ${deductionId ?? id} ${name}`);
+  return ["What was drawn in its time was exported and removed. In the directory of retention:", ...files];
 }
 
 function neighbourJson({ seq, deductionId, auditId, amount }: Neighbour) {

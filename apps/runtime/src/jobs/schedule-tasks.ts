@@ -13,6 +13,7 @@ import {
   proveShard,
   readStats,
   reconcile,
+  retain,
   type ShardCleanup,
   type Stats,
   verifyChain,
@@ -25,7 +26,13 @@ import { webhookSettings, webhookTask } from "./webhook.ts";
 
 export type ScheduleSettings = Pick<
   Config,
-  "alerts" | "cleanup" | "monitorIntervalMs" | "proveIntervalMs" | "reconcileIntervalMs" | "verifyChainIntervalMs"
+  | "alerts"
+  | "cleanup"
+  | "monitorIntervalMs"
+  | "proveIntervalMs"
+  | "reconcileIntervalMs"
+  | "retention"
+  | "verifyChainIntervalMs"
 >;
 
 const HOUR_MS = 3_600_000;
@@ -52,7 +59,7 @@ export function scheduleJobs(
   };
 }
 
-/** By name: `cleanup`, `monitoring`, `prove`, `reconcile`, `verify-chain`. */
+/** By name: `cleanup`, `monitoring`, `prove`, `reconcile`, `verify-chain`, and `retention` where it is set. */
 export function billingSchedules(billing: Billing, settings: ScheduleSettings): Schedule[] {
   return [
     cleanupSchedule(billing, settings),
@@ -60,6 +67,7 @@ export function billingSchedules(billing: Billing, settings: ScheduleSettings): 
     proveSchedule(billing, settings),
     reconcileSchedule(billing, settings),
     verifyChainSchedule(billing, settings),
+    ...(settings.retention ? [retentionSchedule(billing, settings.retention)] : []),
   ];
 }
 
@@ -193,6 +201,25 @@ function verifyChainSchedule(billing: Billing, { verifyChainIntervalMs }: Schedu
       const found = await verifyChain(billing, { signal });
       if (!signal.aborted) await alertChains(billing, found, begun);
       return { ok: found.ok, accounts: found.accounts, links: found.links, broken: found.broken };
+    },
+  };
+}
+
+/** First after an hour: whoever has just set it can still think better of it. */
+function retentionSchedule(
+  billing: Billing,
+  { days, directory, intervalMs }: NonNullable<ScheduleSettings["retention"]>,
+): Schedule {
+  return {
+    name: "retention",
+    intervalMs,
+    firstDelayMs: HOUR_MS,
+    settings: { interval_ms: intervalMs, days, directory },
+    run: async (signal) => {
+      const before = new Date((await readClock(billing.db)).getTime() - days * 24 * HOUR_MS);
+      const act = { actor: "schedule", role: "admin", reason: `older than RETENTION_DAYS=${days}` };
+      const { files, deductions, cost, broken } = await retain(billing, { before, directory, signal }, act);
+      return { before, files: files.length, deductions, cost, broken: broken.length };
     },
   };
 }

@@ -63,7 +63,11 @@ const trail = {
   waitingCredits: viewerProcedure
     .input(ofAccount)
     .query(({ ctx, input }) => books.listWaitingCredits(ctx.db, input.accountId)),
-  /** The link that decided the balance as of a moment; null before the first. */
+  /** What the chain goes on from, when its first links were exported and removed; null while all are here. */
+  closing: viewerProcedure
+    .input(ofAccount)
+    .query(async ({ ctx, input }) => (await books.readClosing(ctx.db, input.accountId)) ?? null),
+  /** The link that decided the balance as of a moment; null before the first that is kept. */
   balanceAt: viewerProcedure
     .input(z.object({ accountId, moment: z.date() }))
     .query(async ({ ctx, input }) => (await books.readBalanceAt(ctx.db, input.accountId, input.moment)) ?? null),

@@ -12,6 +12,7 @@ import type { FilterSpec } from "@/console/list-filters.tsx";
 import { useList } from "@/console/list-query.ts";
 import { useTRPC } from "@/trpc/client.ts";
 import { SkeletonLines } from "@/ui/states.tsx";
+import { Closing } from "@/views/account/closing.tsx";
 import { TrailBreaks } from "@/views/account/trail-breaks.tsx";
 import { trailColumns } from "@/views/account/trail-columns.tsx";
 import { TrailJump } from "@/views/account/trail-jump.tsx";
@@ -79,6 +80,7 @@ export function Trail({ accountId, currency }: Props) {
         below={below}
         empty={{ title: t("empty"), help: t("emptyHelp") }}
       />
+      <Closing accountId={accountId} currency={currency} />
     </div>
   );
 }

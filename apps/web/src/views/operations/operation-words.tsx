@@ -23,6 +23,7 @@ const ACTIONS = [
   "remove_provider",
   "accept",
   "repair",
+  "retention",
   "pause",
   "resume",
   "abort",

@@ -12,7 +12,7 @@ import { Moment, useNow } from "@/ui/moment.tsx";
 import { EmptyState } from "@/ui/states.tsx";
 import type { KeptBooks } from "@/views/overview/parts.ts";
 
-const KNOWN = ["cleanup", "monitoring", "prove", "reconcile", "verify-chain"] as const;
+const KNOWN = ["cleanup", "monitoring", "prove", "reconcile", "retention", "verify-chain"] as const;
 /** A beat comes each minute. */
 const OVERDUE_MS = 180_000;
 
