@@ -4,23 +4,25 @@
 //        ▲              │            └─ unreadable ─► dead letter ─► ack
 //        └─ reconnected ┘                  fails alone with a data error: suspect, tried again, then dead letter ─► ack
 //
-// On one server one blocking read takes all shards; on a cluster each shard has a reader of its own. A worker that dies keeps
+// On one server two blocking reads take half of the shards each; on a cluster each shard has a reader of its own. A worker that dies keeps
 // its entries pending under its name; it reads them first when it is back, or another claims them. When a store is down the
 // batch in hand waits with it: nothing is dropped, nothing is acked that was not committed.
 import { setTimeout as sleep } from "node:timers/promises";
+import { BatchSize, firstSize } from "./batch-size.ts";
 import type { Billing } from "./billing.ts";
 import { claimDead, keepAlive, LIVE_MS } from "./claim.ts";
 import { keepDeadLetter } from "./dead-letters.ts";
+import { countDeliveries, createGroups, type Reader, readDeliveries, readEpochs, withEpochs } from "./deliveries.ts";
 import { BillingError } from "./errors.ts";
 import { GROUP, streamKey } from "./keys.ts";
 import { findRecordedGone } from "./leave.ts";
 import { Brake, findKept } from "./poison.ts";
-import { connectRedis, type RedisClient, redisFailure, redisReady, replyArray } from "./redis.ts";
+import { connectRedis, redisReady } from "./redis.ts";
 import { type SettleOutcome, settle } from "./settle.ts";
-import { decodeEntry, type Entry, type RawEntry, readStreamReply, UnreadableEntry } from "./stream.ts";
+import { decodeEntry, type Entry, type RawEntry, UnreadableEntry } from "./stream.ts";
 
 export type ConsumeSettings = {
-  /** Entries per shard and read. */
+  /** Most entries per shard and read; it asks for fewer while they settle slowly. */
   batchSize: number;
   /** How long a read waits for the first entry. */
   blockTimeMs: number;
@@ -35,7 +37,7 @@ export type ConsumeSettings = {
 };
 
 export const defaultConsumeSettings: ConsumeSettings = {
-  batchSize: 250,
+  batchSize: 1_000,
   blockTimeMs: 5_000,
   maxRetries: 3,
   retryDelayMs: 1_000,
@@ -54,6 +56,12 @@ export type ConsumeOptions = {
 };
 
 const BACK_OFF_MS = { first: 100, most: 5_000 };
+
+/**
+ * Readers on one server, each of some shards: while the batch of one is written, that of another is read and decoded, and Postgres writes
+ * two at once. What is in hand is bounded by a batch for each.
+ */
+const READERS = 2;
 
 /** An entry that failed alone with a data error: tried again at `dueMs`, a dead letter after the last attempt. */
 type Suspect = { raw: RawEntry; attempts: number; dueMs: number };
@@ -87,7 +95,7 @@ export async function consume(options: ConsumeOptions): Promise<void> {
     brake: new Brake(billing),
   };
   const shards = Array.from({ length: billing.numShards }, (_, shard) => shard);
-  const groups = "redisUrl" in billing.address ? [shards] : shards.map((shard) => [shard]);
+  const groups = "redisUrl" in billing.address ? divide(shards) : shards.map((shard) => [shard]);
   const loops = [
     ...groups.map((group) => readLoop(worker, group)),
     claimLoop(worker, shards),
@@ -101,30 +109,45 @@ export async function consume(options: ConsumeOptions): Promise<void> {
   }
 }
 
+function divide(shards: readonly number[]): number[][] {
+  const parts = Array.from({ length: Math.min(READERS, shards.length) }, (): number[] => []);
+  for (const shard of shards) parts[shard % parts.length]?.push(shard);
+  return parts;
+}
+
 async function readLoop(worker: Worker, shards: readonly number[]): Promise<void> {
   const { billing, signal } = worker;
-  const reader = connectRedis(billing.address, { blocking: true });
+  const redis = connectRedis(billing.address, { blocking: true });
+  const reader: Reader = { billing, consumer: worker.consumer, signal, redis };
+  const size = new BatchSize(worker.settings.batchSize);
   let recovering = true;
-  reader.on("close", () => {
+  redis.on("close", () => {
     recovering = true;
   });
   // A blocked read ends with its connection; what it may have been given meanwhile is pending, and ours.
-  const interrupt = () => reader.disconnect();
+  const interrupt = () => redis.disconnect();
   signal.addEventListener("abort", interrupt, { once: true });
   try {
     await untilStopped(
       worker,
       async () => {
-        await redisReady(reader, BACK_OFF_MS.most);
+        await redisReady(redis, BACK_OFF_MS.most);
         if (recovering) {
           recovering = false;
-          await createGroups(reader, shards);
+          await createGroups(redis, shards);
           await drainOwn(worker, reader, shards);
         }
         await retrySuspects(worker, shards);
         const open = shards.filter((shard) => !worker.brake.holds(shard));
-        const batch = await read(worker, reader, open, ">");
-        if (batch.length > 0) await insist(worker, () => work(worker, batch));
+        const blockMs = untilDue(worker, shards);
+        if (open.length === 0) await sleep(blockMs, undefined, { signal }).catch(() => {});
+        const asked = { from: ">", count: size.now, blockMs };
+        const batch = open.length === 0 ? [] : await readDeliveries(reader, open, asked);
+        if (batch.length > 0) {
+          const startedAt = performance.now();
+          await insist(worker, () => work(worker, batch));
+          size.learn(batch, performance.now() - startedAt);
+        }
         return "again";
       },
       {
@@ -135,7 +158,7 @@ async function readLoop(worker: Worker, shards: readonly number[]): Promise<void
     );
   } finally {
     signal.removeEventListener("abort", interrupt);
-    reader.disconnect();
+    redis.disconnect();
   }
 }
 
@@ -174,81 +197,30 @@ async function insist(worker: Worker, step: () => Promise<void>): Promise<void> 
   await untilStopped(worker, once, { atLeastOnce: true });
 }
 
-async function createGroups(reader: RedisClient, shards: readonly number[]): Promise<void> {
-  for (const shard of shards) {
-    try {
-      await reader.xgroup("CREATE", streamKey(shard), GROUP, "0", "MKSTREAM");
-    } catch (error) {
-      if (!(error instanceof Error && error.message.startsWith("BUSYGROUP"))) throw redisFailure(error);
-    }
-  }
-}
-
 /** Entries delivered to this name and not acked: by this process before the connection broke, or by the one before it. */
-async function drainOwn(worker: Worker, reader: RedisClient, shards: readonly number[]): Promise<void> {
+async function drainOwn(worker: Worker, reader: Reader, shards: readonly number[]): Promise<void> {
   const cursors = new Map(shards.map((shard) => [shard, "0"]));
+  const count = firstSize(worker.settings.batchSize);
   while (cursors.size > 0 && !worker.signal.aborted) {
     const batch: RawEntry[] = [];
     for (const [shard, cursor] of cursors) {
-      const page = await read(worker, reader, [shard], cursor);
+      const page = await readDeliveries(reader, [shard], { from: cursor, count });
       const last = page.at(-1);
       if (last) cursors.set(shard, last.entryId);
       else cursors.delete(shard);
       batch.push(...page.filter((entry) => !worker.suspects.has(keyOf(entry))));
     }
     if (batch.length > 0)
-      await insist(worker, async () => await workAgain(worker, await countDeliveries(worker, batch)));
+      await insist(worker, async () => await workAgain(worker, await countDeliveries(worker.billing, batch)));
   }
 }
 
-async function countDeliveries(worker: Worker, batch: readonly RawEntry[]): Promise<RawEntry[]> {
-  return await Promise.all(
-    batch.map(async (raw) => {
-      const ask = (redis: RedisClient) => redis.xpending(streamKey(raw.shard), GROUP, raw.entryId, raw.entryId, 1);
-      const [row] = await worker.billing.ask(ask);
-      return { ...raw, deliveryCount: Array.isArray(row) ? Number(row[3]) : raw.deliveryCount };
-    }),
-  );
-}
-
-async function read(worker: Worker, reader: RedisClient, shards: readonly number[], from: string): Promise<RawEntry[]> {
-  const { batchSize } = worker.settings;
-  if (shards.length === 0) {
-    await sleep(blockTime(worker), undefined, { signal: worker.signal }).catch(() => {});
-    return [];
-  }
-  const block = from === ">" ? ["BLOCK", blockTime(worker)] : [];
-  const streams = [...shards.map(streamKey), ...shards.map(() => from)];
-  const args = ["GROUP", GROUP, worker.consumer, "COUNT", batchSize, ...block, "STREAMS", ...streams];
-  const epochs = await epochsOf(worker, shards);
-  const reply = await reader.callBuffer("XREADGROUP", ...args).catch(async (error: unknown) => {
-    if (worker.signal.aborted) return null;
-    if (error instanceof Error && error.message.includes("NOGROUP")) await createGroups(reader, shards);
-    throw redisFailure(error);
-  });
-  if (reply === null) return [];
-  const batch = withEpochs(replyArray(reply).flatMap(readStreamReply), epochs);
-  if (batch.length > 0 && from === ">") worker.billing.observe("consume.read", { entries: batch.length });
-  return batch;
-}
-
-/** The shards' epochs before something is read from them. What Redis loses after that, it loses in a later one. */
-async function epochsOf(worker: Worker, shards: readonly number[]): Promise<Map<number, bigint>> {
-  const { fence } = worker.billing;
-  return new Map(await Promise.all(shards.map(async (shard) => [shard, await fence.epoch(shard)] as const)));
-}
-
-function withEpochs(batch: readonly RawEntry[], epochs: ReadonlyMap<number, bigint>): RawEntry[] {
-  return batch.map((raw) => {
-    const epoch = epochs.get(raw.shard);
-    return epoch === undefined ? raw : { ...raw, epoch };
-  });
-}
-
-function blockTime(worker: Worker): number {
+/** How long a read may wait: not past the next attempt of what failed. */
+function untilDue(worker: Worker, shards: readonly number[]): number {
   const now = Date.now();
   let wait = worker.settings.blockTimeMs;
-  for (const suspect of worker.suspects.values()) wait = Math.min(wait, suspect.dueMs - now);
+  for (const { raw, dueMs } of worker.suspects.values())
+    if (shards.includes(raw.shard)) wait = Math.min(wait, dueMs - now);
   return Math.max(1, wait);
 }
 
@@ -347,13 +319,16 @@ async function retrySuspects(worker: Worker, shards: readonly number[]): Promise
     );
 }
 
+/** In one pipeline: on a cluster a batch is of one shard. */
 async function ack(worker: Worker, done: readonly RawEntry[]): Promise<void> {
+  if (done.length === 0) return;
   const byShard = Map.groupBy(done, (raw) => raw.shard);
-  const acks = [...byShard].map(([shard, entries]) =>
-    worker.billing.ask((redis) => redis.xack(streamKey(shard), GROUP, ...entries.map((raw) => raw.entryId))),
-  );
-  await Promise.all(acks);
-  if (done.length > 0) worker.billing.observe("consume.acked", { entries: done.length });
+  await worker.billing.ask(async (redis) => {
+    const acks = redis.pipeline();
+    for (const [shard, entries] of byShard) acks.xack(streamKey(shard), GROUP, ...entries.map((raw) => raw.entryId));
+    for (const [error] of (await acks.exec()) ?? []) if (error) throw error;
+  });
+  worker.billing.observe("consume.acked", { entries: done.length });
 }
 
 /** Takes over what dead consumers left, each few seconds. */
@@ -364,8 +339,8 @@ async function claimLoop(worker: Worker, shards: readonly number[]): Promise<voi
     for (const shard of shards) {
       if (signal.aborted) return "done";
       for (;;) {
-        const epochs = await epochsOf(worker, [shard]);
-        const taken = await claimDead(billing, shard, consumer, settings.claimIdleMs, settings.batchSize);
+        const epochs = await readEpochs(billing, [shard]);
+        const taken = await claimDead(billing, shard, consumer, settings.claimIdleMs, firstSize(settings.batchSize));
         const claimed = withEpochs(taken, epochs);
         if (claimed.length === 0) break;
         billing.observe("consume.claimed", { shard, entries: claimed.length });

@@ -1,16 +1,38 @@
 // Statements in Postgres, and what a failed one means: a data error can only be the entry's own fault, everything else is the
 // world's, and waits. Every failure is a BillingError `postgres_unavailable` whose cause is the driver's error.
 import type { Db } from "@drawdown/db";
+import type { QueryConfig } from "pg";
 import { BillingError } from "./errors.ts";
 
+/** Named, it is prepared: parsed and planned once for each connection. One name has one text. */
+type Statement = string | { readonly name: string; readonly text: string };
+
 /** Runs one statement and returns its rows: numeric and int8 arrive as decimal text, timestamps as Date. */
-export type Query = <R extends object = Record<string, unknown>>(sql: string, values?: unknown[]) => Promise<R[]>;
+export type Query = <R extends object = Record<string, unknown>>(sql: Statement, values?: unknown[]) => Promise<R[]>;
+
+// A copy: the driver writes the values into what it is given.
+function queryConfig(sql: Statement, values: unknown[] | undefined): QueryConfig {
+  const statement = typeof sql === "string" ? { text: sql } : { ...sql };
+  return values === undefined ? statement : { ...statement, values };
+}
+
+/** JSON escapes what Postgres' arrays do not: control characters. */
+const otherEscapes = /\\[^"\\]/;
+
+/**
+ * Text, numbers and nulls as an array parameter, at a third of the driver's cost: what JSON writes for them is, in other brackets, what
+ * Postgres reads. Texts with control characters are left to the driver.
+ */
+export function arrayParameter(values: readonly (string | number | null)[]): unknown {
+  const json = JSON.stringify(values);
+  return otherEscapes.test(json) ? values : `{${json.slice(1, -1)}}`;
+}
 
 /** Statements outside a transaction, each on any connection of the pool. */
 export function queryOf(db: Db): Query {
-  return async <R extends object>(sql: string, values?: unknown[]) => {
+  return async <R extends object>(sql: Statement, values?: unknown[]) => {
     try {
-      return (await db.$client.query<R>(sql, values)).rows;
+      return (await db.$client.query<R>(queryConfig(sql, values))).rows;
     } catch (error) {
       throw postgresFailure(error);
     }
@@ -33,9 +55,9 @@ export async function inTransaction<T>(db: Db, begin: string, work: (query: Quer
     throw postgresFailure(error);
   });
   let broken: Error | undefined;
-  const query: Query = async <R extends object>(sql: string, values?: unknown[]) => {
+  const query: Query = async <R extends object>(sql: Statement, values?: unknown[]) => {
     try {
-      return (await client.query<R>(sql, values)).rows;
+      return (await client.query<R>(queryConfig(sql, values))).rows;
     } catch (error) {
       throw postgresFailure(error);
     }

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { charge, loadAccount, peekBalance } from "../src/index.ts";
+import { arrayParameter } from "../src/postgres.ts";
 import { loadScript, replyArray, runScript } from "../src/redis.ts";
 import { aCharge, chainProblems, openStage, type Stage } from "./stage.ts";
 
@@ -20,6 +21,38 @@ describe("exact amounts through Lua", () => {
     fc.bigInt({ min: -3n, max: 3n }).map((n) => n * 1_000_000_000_000_000_000n - 1n),
     fc.bigInt({ min: -2_000_000_000n, max: 2_000_000_000n }),
   );
+
+  test("Section 3: every text, and none, comes out of an array parameter as it went in", async () => {
+    const text = fc.oneof(
+      fc.string({ unit: "binary" }),
+      fc.constantFrom(
+        "",
+        "null",
+        "NULL",
+        "{}",
+        '\\"',
+        "\\n",
+        "\n",
+        "\t\\",
+        "\u007f",
+        "\u2028",
+        '{"a":"b"}',
+        "é",
+        "ded_1",
+      ),
+    );
+    const held = text.filter((one) => !one.includes("\0") && one.isWellFormed());
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.option(held), { maxLength: 20 }), async (texts) => {
+        const rows = await stage.query<{ t: string | null }>(
+          "SELECT t FROM unnest($1::text[]) WITH ORDINALITY AS x(t, n) ORDER BY n",
+          [arrayParameter(texts)],
+        );
+        expect(rows.map(({ t }) => t)).toEqual(texts);
+      }),
+      { numRuns: 300 },
+    );
+  });
 
   test("Section 3: sums, differences, comparisons and unit text of any two amounts equal BigInt's", async () => {
     const { source } = loadScript("./charge.lua");

@@ -1,0 +1,106 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { BatchSize } from "../src/batch-size.ts";
+import { decodeEntry, UnreadableEntry } from "../src/stream.ts";
+
+const position = { shard: 3, entryId: "1795406799866-0", deliveryCount: 1 };
+const good: Record<string, string> = {
+  ...{
+    deduction_id: "ded_1_a",
+    account_id: "00000000-0000-4000-8000-00000000000A",
+    account_type: "user",
+    virtual_key: "vk",
+  },
+  ...{ cost: "0.000001234", provider: "openai", model: "gpt", timestamp: "2026-11-23T04:03:50.754Z", request_id: "r" },
+  ...{ balance_before: "1.5", balance_after: "1.499998766", account_seq: "7", metadata: '{"a":"b"}' },
+};
+
+/** As the client's parser leaves them: parts of what came in one piece. */
+function inOnePiece(fields: readonly Buffer[]): Buffer[] {
+  const bytes = Buffer.concat(
+    fields.flatMap((field) => [Buffer.from(`$${field.length}\r\n`), field, Buffer.from("\r\n")]),
+  );
+  let at = 0;
+  return fields.map((field) => {
+    at += `$${field.length}\r\n`.length;
+    const part = bytes.subarray(at, at + field.length);
+    at += field.length + 2;
+    return part;
+  });
+}
+
+function decoded(fields: readonly Buffer[]): unknown {
+  try {
+    return decodeEntry(position, fields);
+  } catch (error) {
+    if (error instanceof UnreadableEntry) return { errorClass: error.errorClass, message: error.message };
+    throw error;
+  }
+}
+
+describe("an entry as it was read", () => {
+  test("Section 5: an entry means the same in one piece of memory and field by field, whatever its bytes are", () => {
+    const value = fc.oneof(
+      fc.constantFrom("", "é", "\0", "2026-11-23", "2026-13-23T04:03:50.754Z", "+12026-11-23T04:03:50.75Z", "\ufeffx"),
+      fc.string(),
+      fc.string({ unit: "binary" }),
+    );
+    const bytes = fc.oneof(
+      value.map((text) => Buffer.from(text)),
+      fc.uint8Array({ maxLength: 9 }).map((array) => Buffer.from(array)),
+    );
+    const changes = fc.array(fc.tuple(fc.constantFrom(...Object.keys(good), "kind", "é"), bytes), { maxLength: 2 });
+    fc.assert(
+      fc.property(changes, fc.boolean(), (changed, odd) => {
+        const fields = new Map(Object.entries(good).map(([name, text]) => [name, Buffer.from(text)]));
+        for (const [name, replaced] of changed) fields.set(name, replaced);
+        const flat = [...fields].flatMap(([name, text]) => [Buffer.from(name), text]);
+        if (odd) flat.push(Buffer.from("alone"));
+        const apart = flat.map((field) => Buffer.from(Uint8Array.from(field)));
+        expect(decoded(inOnePiece(flat))).toEqual(decoded(apart));
+      }),
+      { numRuns: 500 },
+    );
+    expect(
+      decoded(
+        inOnePiece(
+          Object.entries(good)
+            .flat()
+            .map((text) => Buffer.from(text)),
+        ),
+      ),
+    ).toMatchObject({
+      accountId: "00000000-0000-4000-8000-00000000000a",
+      balanceCheck: "ok",
+      timestamp: "2026-11-23T04:03:50.754Z",
+    });
+  });
+});
+
+describe("how many are read at once", () => {
+  const batch = (...perShard: number[]) =>
+    perShard.flatMap((length, shard) => Array.from({ length }, () => ({ ...position, shard, fields: [] })));
+
+  test("Section 9: a batch grows while a shard fills it and it settles quickly, shrinks when it is slow, and keeps its bounds", () => {
+    const size = new BatchSize(1_000);
+    expect(size.now).toBe(250);
+    size.learn(batch(249, 249), 1);
+    expect(size.now).toBe(250);
+    size.learn(batch(1, 250), 1);
+    expect(size.now).toBe(500);
+    for (let n = 0; n < 3; n++) size.learn(batch(size.now), 1);
+    expect(size.now).toBe(1_000);
+    size.learn(batch(1_000), 150);
+    expect(size.now).toBe(1_000);
+    for (let n = 0; n < 5; n++) size.learn(batch(1_000), 300);
+    expect(size.now).toBe(250);
+  });
+
+  test("Section 5: a batchSize below the first size is the size of every batch", () => {
+    const size = new BatchSize(50);
+    size.learn(batch(50), 1);
+    expect(size.now).toBe(50);
+    size.learn(batch(50), 10_000);
+    expect(size.now).toBe(50);
+  });
+});
