@@ -8,10 +8,11 @@ import { accounts } from "./accounts.ts";
 import { charges } from "./charge.ts";
 import { gateway } from "./gateway.ts";
 import type { Family, Row } from "./rows.ts";
+import { settling } from "./settle.ts";
 import { DURABILITY } from "./stack.ts";
 
 /** In the order in which they are measured and printed. */
-const families: readonly Family[] = [charges, accounts, gateway];
+const families: readonly Family[] = [charges, settling, accounts, gateway];
 
 async function measureAll(wanted: ReadonlySet<string>): Promise<Row[]> {
   const rows: Row[] = [];

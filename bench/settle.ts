@@ -1,0 +1,167 @@
+// What one worker settles, against one INSERT … SELECT of the same rows into the same tables by psql; and how long after its answer a charge
+// is in the books.
+//
+// Every turn begins with the same books: what the turn before wrote is removed. The worker is `drawdown worker`, stopped (SIGSTOP) while the
+// streams are filled, so that its turn is warm and finds all entries there. psql's rows are the very ones that the worker wrote.
+import type { ChildProcess } from "node:child_process";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Billing, charge, chargeMany, closeBilling, openBilling } from "@drawdown/billing";
+import { closeDb, connectDb, type Db } from "@drawdown/db";
+import { accountAt, chargeOf } from "./charge-requests.ts";
+import { type Family, judge, type Row, tell } from "./rows.ts";
+import { emptyBooks, fillAccounts, insertByPsql, stageRows } from "./settle-books.ts";
+import { openStack, type Stack } from "./stack.ts";
+import { alternate, median, percentile } from "./statistics.ts";
+
+const ROUNDS = 3;
+const ACCOUNTS = 1_000;
+const ROWS_A_TURN = 30_000;
+const CHARGED_AT_ONCE = 2_000;
+const WAIT_MS = 5_000;
+/** So many charges a second are looked for in the books; to look for all of them would be a load of its own. */
+const LOOKED_FOR = 100;
+const [VS, P99, BYTES] = ["settle_vs_insert", "settled_p99_ms", "redis_bytes_per_entry"];
+
+type Stage = { stack: Stack; db: Db; billing: Billing; workers: ChildProcess[] };
+
+export const settling: Family = {
+  rows: [VS, P99, BYTES],
+  measure: async (wanted) => {
+    const stage = await openStage(1);
+    try {
+      if (wanted.size === 1 && wanted.has(BYTES)) return [await bytesPerEntry(stage)];
+      const { rate, row } = await measureRate(stage);
+      const rows = [row];
+      if (wanted.has(P99)) rows.push(await measureWait(stage, rate / 2));
+      if (wanted.has(BYTES)) rows.push(await bytesPerEntry(stage));
+      return rows.filter((one) => wanted.has(one.row));
+    } finally {
+      await closeStage(stage);
+    }
+  },
+};
+
+async function openStage(workers: number): Promise<Stage> {
+  const stack = await openStack({ redisArgs: ["--auto-aof-rewrite-percentage", "0"] });
+  const db = connectDb(stack.databaseUrl);
+  await fillAccounts(db, ACCOUNTS);
+  const billing = await openBilling({ redisUrl: stack.redisUrl, db });
+  const started = Array.from({ length: workers }, () => stack.startDrawdown("worker"));
+  const stage = { stack, db, billing, workers: started };
+  // Every account is loaded, and its opening credit is a link already.
+  await fill(stage, 2 * ACCOUNTS);
+  await drained(stage);
+  return stage;
+}
+
+async function closeStage({ stack, db, billing, workers }: Stage): Promise<void> {
+  for (const worker of workers) worker.kill("SIGCONT");
+  await closeBilling(billing);
+  await stack.stop();
+  await closeDb(db);
+}
+
+let next = 0;
+
+function nextCharge() {
+  next += 1;
+  return chargeOf(accountAt((next * 7_919) % ACCOUNTS), `8${next.toString().padStart(11, "0")}`);
+}
+
+async function fill({ billing }: Stage, rows: number): Promise<void> {
+  for (let left = rows; left > 0; left -= CHARGED_AT_ONCE) {
+    const answers = await chargeMany(billing, Array.from({ length: Math.min(left, CHARGED_AT_ONCE) }, nextCharge));
+    const other = answers.find(({ outcome }) => outcome !== "charged");
+    if (other) throw new Error(`a charge was ${other.outcome}`);
+  }
+}
+
+/** Until every entry is acked. */
+/** Until every entry is acked. */
+async function drained({ billing }: Stage): Promise<void> {
+  const isOpen = async (shard: number) => {
+    const [group = []] = (await billing.redis.xinfo("GROUPS", `stream:deductions:${shard}`)) as unknown[][];
+    const count = (name: string) => group[group.indexOf(name) + 1];
+    return count("pending") !== 0 || count("lag") !== 0;
+  };
+  const shards = Array.from({ length: billing.numShards }, (_, shard) => shard);
+  const left = async () => (await Promise.all(shards.map(isOpen))).includes(true);
+  while (await left()) await sleep(20);
+}
+
+async function workerTurn(stage: Stage): Promise<number> {
+  await emptyBooks(stage.db);
+  for (const worker of stage.workers) worker.kill("SIGSTOP");
+  await fill(stage, ROWS_A_TURN);
+  const startedAt = performance.now();
+  for (const worker of stage.workers) worker.kill("SIGCONT");
+  await drained(stage);
+  const perSecond = (ROWS_A_TURN * 1_000) / (performance.now() - startedAt);
+  await stageRows(stage.db);
+  return perSecond;
+}
+
+async function measureRate(stage: Stage): Promise<{ rate: number; row: Row }> {
+  const found = await alternate(ROUNDS, {
+    worker: () => workerTurn(stage),
+    psql: async () => {
+      await emptyBooks(stage.db);
+      return (ROWS_A_TURN * 1_000) / (await insertByPsql(stage.db, stage.stack.databaseUrl));
+    },
+  });
+  const [rate, theirs] = [median(found.worker), median(found.psql)];
+  const against = `${rate.toFixed(0)} rows/s by one worker against ${theirs.toFixed(0)} by one INSERT … SELECT`;
+  return { rate, row: judge(VS, rate / theirs, against, { least: 0.8 }) };
+}
+
+/** Charges arrive at a steady rate. From the answer of a charge until its row is seen committed. */
+async function measureWait(stage: Stage, perSecond: number): Promise<Row> {
+  const found: number[] = [];
+  for (let round = 0; round <= ROUNDS; round += 1) {
+    await emptyBooks(stage.db);
+    const p99 = percentile(await waitsAt(stage, perSecond), 0.99);
+    if (round > 0) found.push(p99);
+  }
+  const against = `from a charge's answer to its row, at ${perSecond.toFixed(0)} charges/s, half of what one worker settles`;
+  return judge(P99, median(found), against, { most: 250 });
+}
+
+async function waitsAt(stage: Stage, perSecond: number): Promise<number[]> {
+  const waits: number[] = [];
+  const answeredAt = new Map<string, number>();
+  const every = Math.ceil(perSecond / LOOKED_FOR);
+  const calls: Promise<void>[] = [];
+  const call = async (looked: boolean) => {
+    const answer = await charge(stage.billing, nextCharge());
+    if (answer.outcome !== "charged") throw new Error(`a charge was ${answer.outcome}`);
+    if (looked) answeredAt.set(answer.deductionId, performance.now());
+  };
+  const startedAt = performance.now();
+  const due = () => Math.min(((performance.now() - startedAt) * perSecond) / 1_000, (WAIT_MS * perSecond) / 1_000);
+  for (let over = false; !over || answeredAt.size > 0; ) {
+    while (calls.length < due()) calls.push(call(calls.length % every === 0));
+    over = performance.now() - startedAt >= WAIT_MS;
+    if (over) await Promise.all(calls);
+    for (const id of await seenOf(stage.db, [...answeredAt.keys()])) {
+      waits.push(performance.now() - (answeredAt.get(id) ?? Number.NaN));
+      answeredAt.delete(id);
+    }
+    await sleep(2);
+  }
+  return waits;
+}
+
+async function seenOf(db: Db, ids: string[]): Promise<string[]> {
+  if (ids.length === 0) return [];
+  const sql = "SELECT deduction_id AS id FROM data.usage_log WHERE deduction_id = ANY($1)";
+  return (await db.$client.query<{ id: string }>(sql, [ids])).rows.map(({ id }) => id);
+}
+
+async function bytesPerEntry({ billing }: Stage): Promise<Row> {
+  const stream = "stream:deductions:0";
+  const [bytes, entries] = await Promise.all([
+    billing.redis.memory("USAGE", stream, "SAMPLES", 0),
+    billing.redis.xlen(stream),
+  ]);
+  return tell(BYTES, Number(bytes) / entries, `MEMORY USAGE of a stream with ${entries} entries`);
+}
