@@ -50,7 +50,7 @@ describe("exact amounts through Lua", () => {
         );
         expect(rows.map(({ t }) => t)).toEqual(texts);
       }),
-      { numRuns: 300 },
+      { numRuns: 100 },
     );
   });
 
