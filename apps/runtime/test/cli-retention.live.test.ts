@@ -1,6 +1,7 @@
 import { appendFile, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { AccountRef } from "@drawdown/billing";
 import { waitFor } from "@drawdown/local-stack";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { readConfig } from "../src/config.ts";
@@ -19,9 +20,9 @@ afterEach(async () => {
 });
 
 /** An account with so many settled charges, as if they were drawn fifty days ago. */
-async function oldCharges(count: number): Promise<void> {
+async function oldCharges(count: number): Promise<{ account: AccountRef; ids: string[] }> {
   const account = await stage.account();
-  await stage.charge(account, count);
+  const ids = await stage.charge(account, count);
   const worker = stage.worker();
   const settled = async () => (await stage.rows("SELECT 1 FROM data.usage_log")).length === count;
   await waitFor(settled, { timeoutMs: 20_000, what: "everything settled" });
@@ -32,6 +33,7 @@ async function oldCharges(count: number): Promise<void> {
     `UPDATE data.account_balance_audit SET stream_entry_id = floor(extract(epoch FROM now() - interval '50 days') * 1000) || '-' || account_seq
       WHERE deduction_id IS NOT NULL`,
   );
+  return { account, ids };
 }
 
 const rows = async () => (await stage.rows("SELECT 1 FROM data.usage_log")).length;
@@ -63,8 +65,9 @@ test("Section 2: a dry run counts and a run with a reason exports and removes as
   expect(human.stdout).toContain(`${file?.name}: its checksum is`);
 });
 
-test("Section 5: nothing is removed by a schedule unless the operator said how old and where to; then it is on record", async () => {
-  await oldCharges(3);
+test("Section 5: nothing is removed by a schedule unless the operator said how old and where to; then it is on record, and a trace names the file", async () => {
+  const { ids } = await oldCharges(3);
+  await stage.json(["cleanup", "--max-age-hours", "0", "--reason", "a day is over"]); // or a trace finds it there
   const env = { ...stage.env, RETENTION_DAYS: "40", RETENTION_DIR: directory };
   const of = (settings: Record<string, string>) =>
     billingSchedules(stage.billing, readConfig(["database", "redis"], settings)).find(
@@ -76,4 +79,10 @@ test("Section 5: nothing is removed by a schedule unless the operator said how o
   expect(await stage.rows("SELECT actor, reason FROM data.operator_action WHERE action = 'retention'")).toEqual([
     { actor: "schedule", reason: "older than RETENTION_DAYS=40" },
   ]);
+  // As the rows were made old by hand, so is the range's time made that of the id.
+  await stage.rows("UPDATE data.retention_range SET to_at = now()");
+  const [kept] = await stage.rows<{ deduction_id: string }>("SELECT deduction_id FROM data.usage_log");
+  const traced = await run(["trace", ids.find((id) => id !== kept?.deduction_id) ?? ""], stage.env);
+  expect(traced.stdout).toBe("");
+  expect(traced.stderr).toMatch(/exported and removed[^]*zgrep ded_\w+ usage_log\/[\d-]+\.jsonl\.gz/);
 });

@@ -226,11 +226,11 @@ export async function readWriteOffs(
   const rows = await query<WriteOff>(
     `SELECT d.id AS "deadLetterId", d.deduction_id AS "deductionId", d.account_seq::text AS seq, d.cost::numeric(28,9)::text AS cost
        FROM data.dead_letter d
-      WHERE d.id = ANY($2::bigint[]) AND d.account_id = $1 AND d.state <> 'replayed' AND d.deduction_id IS NOT NULL
+      WHERE d.id = ANY($2::bigint[]) AND d.account_id = $1::text AND d.state <> 'replayed' AND d.deduction_id IS NOT NULL
         AND d.account_seq IS NOT NULL AND d.cost IS NOT NULL AND coalesce(d.fields->>'kind', '') = ''
         AND NOT EXISTS (SELECT FROM data.usage_log u WHERE u.deduction_id = d.deduction_id AND u.account_id::text = d.account_id
               AND u.account_seq = d.account_seq AND u.cost = d.cost AND u.settled_at IS NOT NULL)
-        AND NOT EXISTS (SELECT FROM data.account_balance b WHERE b.id::text = d.account_id AND d.account_seq <= b.closed_seq)
+        AND NOT EXISTS (SELECT FROM data.account_balance b WHERE b.id = $1::text::uuid AND d.account_seq <= b.closed_seq)
       ORDER BY d.id ${options.lock ? "FOR UPDATE OF d" : ""}`,
     [accountId, numbers],
   );

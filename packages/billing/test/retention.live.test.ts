@@ -8,6 +8,7 @@ import {
   charge,
   cleanup,
   listDeadLetters,
+  planRepair,
   previewRetention,
   type Retained,
   reconcile,
@@ -114,6 +115,9 @@ test("Rule 3: an entry that is older than the oldest kept row is dead-lettered a
     ["too_old", ids[0]],
   ]);
   expect(await balances()).toEqual(settled);
+  await expect(planRepair(stage.billing, account, { writeOff: [letters[0]?.id ?? ""] })).rejects.toThrow(
+    "could be written off",
+  );
   expect(await refund(stage.billing, ids[0] ?? "", anAct())).toMatchObject({ outcome: "not_settled" });
   await expectWhole();
   await stage.billing.redis.del(`balance:{${keyOf(account)}}:user:${account.ownerId}`);
