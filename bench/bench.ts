@@ -7,12 +7,13 @@ import { parseArgs } from "node:util";
 import { accounts } from "./accounts.ts";
 import { charges } from "./charge.ts";
 import { gateway } from "./gateway.ts";
+import { lists } from "./lists.ts";
 import type { Family, Row } from "./rows.ts";
 import { settling } from "./settle.ts";
 import { DURABILITY } from "./stack.ts";
 
 /** In the order in which they are measured and printed. */
-const families: readonly Family[] = [charges, settling, accounts, gateway];
+const families: readonly Family[] = [charges, settling, accounts, gateway, lists];
 
 async function measureAll(wanted: ReadonlySet<string>): Promise<Row[]> {
   const rows: Row[] = [];

@@ -15,7 +15,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
 const SIDE_DOORS: Record<string, readonly string[]> = { billing: ["command-line", "money"] };
 
 /** What bench/ alone may have: the inside of what it measures, and what fills its stores. */
-const BENCH_DOORS: Record<string, readonly string[]> = { billing: ["measured"] };
+const BENCH_DOORS: Record<string, readonly string[]> = { billing: ["measured"], db: ["measured"] };
 
 /** The processes of the product never start servers: only `npm start`, the tests and the benchmarks do. */
 const MAY_START_SERVERS = /^(apps\/runtime\/src\/start(\.ts|\/.*)|scripts\/|bench\/|vitest\.)|\/test\/|\/e2e\//;

@@ -96,6 +96,8 @@ const keys: readonly Key[] = [
   { column: "x.account_seq", type: "bigint" },
   { column: "x.id", type: "bigint" },
 ];
+/** Fewer than elsewhere: what is judged of a link may be a look-up of its deduction. */
+const SCAN_MAX = 5_000;
 const LAST = "9223372036854775807";
 /** When a link of this row moved the balance, in milliseconds, as an expression. */
 export const movedMs = (row: string) =>
@@ -166,7 +168,7 @@ async function listingOf(db: Db, accountId: string, filters: TrailFilters, windo
   const ofUsage = (column: string) => `(SELECT u.${column} FROM data.usage_log u WHERE u.id = x.usage_log_id)`;
   if (virtualKey !== undefined) residual.push((bind) => `${ofUsage("virtual_key")} = ${bind(virtualKey)}`);
   if (model !== undefined) residual.push((bind) => `${ofUsage("model")} = ${bind(model)}`);
-  return { from: () => `${table} x`, where, residual, keys, columns, joins };
+  return { from: () => `${table} x`, where, residual, keys, columns, joins, scanMax: SCAN_MAX };
 }
 
 const within = ({ seq, id }: Window): Sql[] => [

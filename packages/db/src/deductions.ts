@@ -82,6 +82,8 @@ function ownerOf(account: string): string {
 /** Names the index of times (see the schema). */
 const everything: Sql = () => "x.id > 0";
 
+const unknownSource: Sql = () => "x.usage_source IS NULL AND x.usage_source IS DISTINCT FROM 'provider'";
+
 /** What the filters ask, in the order in which it chooses the index. */
 function servedConditions(filters: DeductionFilters): Sql[] {
   const { id, accountId, virtualKey, provider, model, balanceCheck, usageSource } = filters;
@@ -94,8 +96,7 @@ function servedConditions(filters: DeductionFilters): Sql[] {
   if (virtualKey !== undefined) served.push((bind) => `x.virtual_key = ${bind(virtualKey)}`);
   if (accountId !== undefined)
     served.push((bind) => (isUuid(accountId) ? `x.account_id = ${bind(accountId)}::uuid` : "false"));
-  if (usageSource === "unknown")
-    served.push(() => "x.usage_source IS NULL AND x.usage_source IS DISTINCT FROM 'provider'");
+  if (usageSource === "unknown") served.push(unknownSource);
   else if (usageSource !== undefined && usageSource !== "provider")
     served.push((bind) => `x.usage_source = ${bind(usageSource)} AND x.usage_source IS DISTINCT FROM 'provider'`);
   if (model !== undefined) served.push((bind) => `x.model = ${bind(model)}`);
@@ -137,6 +138,7 @@ function listingOf(filters: DeductionFilters): Listing {
     ],
     residual: [...judged, ...commonConditions(filters)],
     keys,
+    ...(driving === unknownSource ? { lead: "x.usage_source" } : {}),
     columns: `${deductionColumns}, owner.id AS "ownerId", owner.name AS "ownerName"`,
     joins: ownerOf("x.account_id"),
   };
