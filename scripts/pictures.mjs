@@ -1,13 +1,16 @@
 // `npm run pictures`: takes the pictures of the console's pages that README shows, and keeps them in docs/pictures.
 
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { ensureChromium } from "./chromium.mjs";
 import { ensurePackages } from "./packages.mjs";
 import { ROOT, run, say, tool } from "./run.mjs";
 
-const PICTURES = join(ROOT, "docs/pictures");
+const WEB = join(ROOT, "apps/web");
+/** Where the browser tests leave them. */
+const TAKEN = join(WEB, "test-results/pictures");
+const KEPT = join(ROOT, "docs/pictures");
 /** A page has few colours; its picture is a third of the size with as many as these. */
 const COLOURS = 96;
 
@@ -18,25 +21,27 @@ async function take() {
   if ((await run({ title: "building the console", command: build })) !== 0) return 1;
   return await run({
     title: "taking pictures",
-    command: [tool("playwright"), "test", "--project=visual"],
-    cwd: join(ROOT, "apps/web"),
-    env: { KEEP_PICTURES: "1", ...(chromium === undefined ? {} : { CHROMIUM_PATH: chromium }) },
+    // The suite that judges them, after the one that takes them.
+    command: [tool("playwright"), "test", "--project=visual", "--grep-invert=kept for readers"],
+    cwd: WEB,
+    env: chromium === undefined ? {} : { CHROMIUM_PATH: chromium },
+    timeoutMs: 1_800_000,
   });
 }
 
-/** By the library that Next brings for its own pictures. */
-async function shrink() {
+/** Smaller, by the library that Next brings for its own pictures. */
+async function keep() {
   const require = createRequire(join(ROOT, "node_modules/next/package.json"));
   const sharp = require("sharp");
-  const names = (await readdir(PICTURES)).filter((name) => name.endsWith(".png"));
+  const names = await readdir(TAKEN);
+  await mkdir(KEPT, { recursive: true });
   for (const name of names) {
-    const file = join(PICTURES, name);
-    const picture = await readFile(file);
-    if ((await sharp(picture).metadata()).isPalette) continue;
-    await writeFile(file, await sharp(picture).png({ palette: true, colours: COLOURS, effort: 10 }).toBuffer());
+    const picture = await readFile(join(TAKEN, name));
+    const small = await sharp(picture).png({ palette: true, colours: COLOURS, effort: 10 }).toBuffer();
+    await writeFile(join(KEPT, name), small);
   }
   say(`${names.length} pictures in docs/pictures`);
 }
 
 process.exitCode = await take();
-if (process.exitCode === 0) await shrink();
+if (process.exitCode === 0) await keep();

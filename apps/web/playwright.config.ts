@@ -4,8 +4,12 @@ import { resultFile } from "./e2e/stage/config.ts";
 
 export default defineConfig({
   testMatch: "**/*.spec.ts",
-  // flows: what an operator does. a11y: axe on every page and state. visual: pictures of each page.
-  projects: ["flows", "a11y", "visual"].map((name) => ({ name, testDir: `e2e/${name}` })),
+  // flows: what an operator does. a11y: every page in every state, for axe in every look; it takes the pictures that visual judges.
+  projects: [
+    { name: "flows", testDir: "e2e/flows" },
+    { name: "a11y", testDir: "e2e/a11y" },
+    { name: "visual", testDir: "e2e/visual", dependencies: ["a11y"] },
+  ],
   globalSetup: "./e2e/stage/before-all.ts",
   fullyParallel: true,
   forbidOnly: true,
@@ -16,7 +20,8 @@ export default defineConfig({
   expect: { timeout: 20_000 },
   reporter: [["list"], ["json", { outputFile: resultFile() }]],
   use: {
-    trace: "retain-on-failure",
+    // Without its film, which takes a fifth of the machine while all goes well: what the page was at each step is in it all the same.
+    trace: { mode: "retain-on-failure", screenshots: false, sources: false },
     launchOptions: launchOptions(),
   },
 });

@@ -6,6 +6,7 @@ import { globSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { GROUP, shardOf, streamKey } from "@drawdown/billing";
 import { expect, type Page } from "@playwright/test";
+import type { Look } from "./looks.ts";
 import type { Stage } from "./stage.ts";
 
 export type Store = "redis" | "postgres";
@@ -20,145 +21,79 @@ export type PageEntry = {
   name: string;
   /** Its folder in src/app. */
   route: string;
-  filled: State & { prepare?: (stage: Stage) => Promise<void> };
+  filled: State;
   /** On a stage with the seed alone; absent where there is always something. */
   empty?: State;
   /** Whose absence it speaks of in its content, beside the frame of every page. */
   reads: readonly Store[];
+  /** Looks that have a picture of their own, beside the wide and light one that every page has. */
+  pictured?: readonly ("dark" | "narrow")[];
+  /** What makes it filled, where the demo cannot. */
+  prepare?: (stage: Stage) => Promise<void>;
   /** What the browser itself logs of it. */
-  logs?: RegExp[];
+  logs?: RegExp;
   signedOut?: true;
 };
 
 /** The demo's, which are the same at every run. */
-const ids = {
-  account: "00000000-0000-4000-8000-000000000101",
-  operation: "00000000-0000-4000-8000-000000000302",
-  request: "demo-charge-0",
-  nobody: "00000000-0000-4000-8000-00000000dead",
-};
+const account = "/accounts/00000000-0000-4000-8000-000000000101";
+const accountId = account.slice("/accounts/".length);
+const operation = "/operations/00000000-0000-4000-8000-000000000302";
+const nobody = "00000000-0000-4000-8000-00000000dead";
 
+/** What a browser logs of an address that no page has. */
+export const notFound = /status of 404/;
+
+const nothing = "Nothing matches these filters";
+const both = ["redis", "postgres"] as const;
+const live = ["redis"] as const;
+const books = ["postgres"] as const;
+
+type More = Pick<PageEntry, "pictured" | "prepare" | "logs" | "signedOut">;
+
+/** One line of the table: name, folder in src/app, stores; where it is and what it shows, filled and empty. */
+function row(name: string, route: string, reads: readonly Store[], filled: Place, empty?: Place, more: More = {}) {
+  const state = ([path, shows]: Place): State => ({ path, shows });
+  return { name, route, reads, filled: state(filled), ...(empty ? { empty: state(empty) } : {}), ...more };
+}
+
+type Place = readonly [path: string, shows: string];
+
+// biome-ignore format: a table
 export const pages: readonly PageEntry[] = [
-  {
-    name: "overview",
-    route: "(console)",
-    filled: { path: "/", shows: "Cobalt Clinics" },
-    empty: { path: "/", shows: "No deductions yet" },
-    reads: ["redis", "postgres"],
-  },
-  {
-    name: "accounts",
-    route: "(console)/accounts",
-    filled: { path: "/accounts", shows: "Granite Group" },
-    empty: { path: "/accounts?search=nobody+of+this+name", shows: "Nothing matches these filters" },
-    reads: ["postgres"],
-  },
-  {
-    name: "account",
-    route: "(console)/accounts/[id]",
-    filled: { path: `/accounts/${ids.account}`, shows: "vk_demo_ada" },
-    empty: { path: `/accounts/${ids.nobody}`, shows: "No account has this id" },
-    reads: ["redis", "postgres"],
-  },
-  {
-    name: "deductions",
-    route: "(console)/deductions",
-    filled: { path: "/deductions", shows: "Granite Group" },
-    empty: { path: "/deductions", shows: "No deductions yet" },
-    reads: ["postgres"],
-  },
-  {
-    name: "trace",
-    route: "(console)/trace/[[...id]]",
-    filled: { path: `/trace/${ids.request}`, shows: "usage_log" },
-    empty: { path: "/trace/ded_of_nobody", shows: "unknown" },
-    reads: ["redis", "postgres"],
-  },
-  {
-    name: "streams",
-    route: "(console)/streams",
-    filled: { path: "/streams", shows: "Shard 0" },
-    reads: ["redis"],
-  },
-  {
-    name: "pending",
-    route: "(console)/pending",
-    filled: { path: "/pending", shows: "worker-that-died", prepare: leavePending },
-    empty: { path: "/pending", shows: "Nothing is pending" },
-    reads: ["redis"],
-  },
-  {
-    name: "dead-letters",
-    route: "(console)/dead-letters",
-    filled: { path: "/dead-letters", shows: "ded_demo_no_account" },
-    empty: { path: "/dead-letters", shows: "No dead letters" },
-    reads: ["postgres"],
-  },
-  {
-    name: "operations",
-    route: "(console)/operations",
-    filled: { path: "/operations", shows: "demo: try what is left" },
-    empty: { path: "/operations?actor=nobody", shows: "Nothing matches these filters" },
-    reads: ["postgres"],
-  },
-  {
-    name: "operation",
-    route: "(console)/operations/[id]",
-    filled: { path: `/operations/${ids.operation}`, shows: "demo: try what is left" },
-    empty: { path: `/operations/${ids.nobody}`, shows: "There is no operation of this id" },
-    reads: ["postgres"],
-  },
-  {
-    name: "alerts",
-    route: "(console)/alerts",
-    filled: { path: "/alerts", shows: "unaccounted" },
-    empty: { path: "/alerts", shows: "No alert is open" },
-    reads: ["postgres"],
-  },
-  {
-    name: "prices",
-    route: "(console)/settings/prices",
-    filled: { path: "/settings/prices?model=gpt-4o-mini", shows: "gpt-4o-mini" },
-    empty: { path: "/settings/prices?model=no-such-model", shows: "Nothing matches these filters" },
-    reads: ["postgres"],
-  },
-  {
-    name: "providers",
-    route: "(console)/settings/providers",
-    filled: { path: "/settings/providers", shows: "anthropic" },
-    reads: ["postgres"],
-  },
-  {
-    name: "keys",
-    route: "(console)/settings/keys",
-    filled: { path: "/settings/keys", shows: "vk_demo_ada_app" },
-    empty: { path: "/settings/keys?search=vk_of_nobody", shows: "Nothing matches these filters" },
-    reads: ["postgres"],
-  },
-  {
-    name: "operators",
-    route: "(console)/settings/operators",
-    filled: { path: "/settings/operators", shows: "viewer@demo.invalid" },
-    reads: ["postgres"],
-  },
-  {
-    name: "not-found",
-    route: "(console)/[...unknown]",
-    filled: { path: "/no/such/page", shows: "There is no such page" },
-    reads: [],
-    logs: [/status of 404/],
-  },
-  {
-    name: "sign-in",
-    route: "sign-in",
-    filled: { path: "/sign-in", shows: "Sign in" },
-    reads: [],
-    signedOut: true,
-  },
+  row("overview", "(console)", both, ["/", "Cobalt Clinics"], ["/", "No deductions yet"], { pictured: ["dark", "narrow"] }),
+  row("accounts", "(console)/accounts", books, ["/accounts", "Granite Group"], ["/accounts?search=nobody", nothing]),
+  row("account", "(console)/accounts/[id]", both, [account, "vk_demo_ada"], [`/accounts/${nobody}`, "No account has this id"], { pictured: ["dark", "narrow"] }),
+  row("deductions", "(console)/deductions", books, ["/deductions", "Granite Group"], ["/deductions", "No deductions yet"]),
+  row("trace", "(console)/trace/[[...id]]", both, ["/trace/demo-charge-0", "usage_log"], ["/trace/ded_of_nobody", "unknown"], { pictured: ["dark", "narrow"] }),
+  row("streams", "(console)/streams", live, ["/streams", "Shard 0"], ["/streams", "Shard 0"]),
+  row("pending", "(console)/pending", live, ["/pending", "worker-that-died"], ["/pending", "Nothing is pending"], { prepare: leavePending }),
+  row("dead-letters", "(console)/dead-letters", books, ["/dead-letters", "ded_demo_no_account"], ["/dead-letters", "No dead letters"], { pictured: ["narrow"] }),
+  row("operations", "(console)/operations", books, ["/operations", "demo: try what is left"], ["/operations?actor=nobody", nothing]),
+  row("operation", "(console)/operations/[id]", books, [operation, "demo: try what is left"], [`/operations/${nobody}`, "There is no operation of this id"]),
+  row("alerts", "(console)/alerts", books, ["/alerts", "unaccounted"], ["/alerts", "No alert is open"]),
+  row("prices", "(console)/settings/prices", books, ["/settings/prices?model=gpt-4o-mini", "gpt-4o-mini"], ["/settings/prices?model=no-such-model", nothing]),
+  row("providers", "(console)/settings/providers", books, ["/settings/providers", "anthropic"]),
+  row("keys", "(console)/settings/keys", books, ["/settings/keys", "vk_demo_ada_app"], ["/settings/keys?search=vk_of_nobody", nothing]),
+  row("operators", "(console)/settings/operators", books, ["/settings/operators", "viewer@demo.invalid"]),
+  row("not-found", "(console)/[...unknown]", [], ["/no/such/page", "There is no such page"], undefined, { logs: notFound }),
+  row("sign-in", "sign-in", [], ["/sign-in", "Sign in"], undefined, { signedOut: true }),
 ];
 
 /** For operators alone: all but the sign-in. */
 export const consolePages = pages.filter(({ signedOut }) => !signedOut);
+
+/** The pictures of the page with data, by the look that each is of. */
+export function picturedLooks({ name, pictured = [] }: PageEntry): Partial<Record<Look["name"], string>> {
+  return { light: `${name}-filled`, ...Object.fromEntries(pictured.map((look) => [look, `${name}-${look}`])) };
+}
+
+/** All pictures of a page: with data, with nothing to show, and without the first of the stores that it reads. */
+export function picturesOf(entry: PageEntry): string[] {
+  const { name, empty, reads } = entry;
+  const filled = Object.values(picturedLooks(entry));
+  return [...filled, ...(empty ? [`${name}-empty`] : []), ...(reads.length > 0 ? [`${name}-error`] : [])];
+}
 
 /** The folders of src/app that have a page. */
 export function routesOfApp(): string[] {
@@ -183,10 +118,10 @@ export async function stands(page: Page, shows: string): Promise<void> {
 async function leavePending(stage: Stage): Promise<void> {
   await stage.worker.stop();
   const { redis, numShards } = await stage.billing();
-  const stream = streamKey(shardOf(ids.account, numShards));
+  const stream = streamKey(shardOf(accountId, numShards));
   const entry = {
     deduction_id: `ded_left_${crypto.randomUUID()}`,
-    account_id: ids.account,
+    account_id: accountId,
     account_type: "user",
     virtual_key: "vk_demo_ada_app",
     cost: "0.0125",

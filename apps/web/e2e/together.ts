@@ -22,7 +22,7 @@ export async function openAll(
   const storageState = await from.storageState();
   const opened: OpenedPage[] = [];
   for (const entry of consolePages) {
-    await entry.filled.prepare?.(stage);
+    await entry.prepare?.(stage);
     const context = await browser.newContext({ baseURL: stage.consoleUrl, storageState, ...options });
     const page = await context.newPage();
     const errors: string[] = [];

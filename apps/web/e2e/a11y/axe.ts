@@ -1,51 +1,53 @@
 import { AxeBuilder } from "@axe-core/playwright";
 import { expect, type Page } from "@playwright/test";
+import { type Look, lookAt, looks } from "../looks.ts";
 
 const WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
+/** Of these rules, the ones that a theme can break. */
+const OF_COLOURS = ["color-contrast", "link-in-text-block"];
 
-export type Look = { colorScheme: "light" | "dark"; width: number };
-
-/** Each pair has both themes and both ends of the widths. */
-export const someLooks: readonly Look[] = [
-  { colorScheme: "light", width: 1440 },
-  { colorScheme: "dark", width: 320 },
-];
-export const otherLooks: readonly Look[] = [
-  { colorScheme: "light", width: 320 },
-  { colorScheme: "dark", width: 1440 },
-];
-
-export async function lookAt(page: Page, { colorScheme, width }: Look): Promise<void> {
-  // A colour that is on its way to another has the contrast of neither.
-  await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
-  await page.setViewportSize({ width, height: 900 });
+/**
+ * The page as it stands, in each look: axe finds nothing wrong, and had something to look at; one h1 in one main; nothing scrolls sideways.
+ * `inLook` runs in each of them, before axe does.
+ */
+export async function expectAccessible(
+  page: Page,
+  what: string,
+  { in: wanted = looks, inLook }: { in?: readonly Look[]; inLook?: (look: Look) => Promise<void> } = {},
+): Promise<void> {
+  let before: Look | undefined;
+  for (const look of wanted) {
+    const where = `${what}, ${look.name}`;
+    await lookAt(page, look);
+    await inLook?.(look);
+    // At one width a theme changes nothing but colours.
+    await expectNothingFound(page, where, before?.width === look.width ? OF_COLOURS : undefined);
+    await expectShape(page, where);
+    before = look;
+  }
 }
 
-/** axe finds nothing wrong with the page as it stands, and had something to look at; one h1 in one main; nothing scrolls sideways. */
-export async function expectAccessible(page: Page, what?: string): Promise<void> {
-  const { violations, passes } = await new AxeBuilder({ page })
-    .withTags(WCAG)
-    // Nothing of another origin is framed here, for which the other mode opens a page each time.
-    .setLegacyMode(true)
-    // Rows are alike, and each takes its time.
-    .exclude("tbody tr:nth-child(n + 10)")
-    .analyze();
+async function expectNothingFound(page: Page, where: string, rules?: string[]): Promise<void> {
+  // Nothing of another origin is framed here, for which the other mode opens a page each time. Rows are alike, and each takes its time.
+  const axe = new AxeBuilder({ page }).setLegacyMode(true).exclude("tbody tr:nth-child(n + 7)");
+  const { violations, passes } = await (rules ? axe.withRules(rules) : axe.withTags(WCAG)).analyze();
   const found = violations.map(({ id, help, nodes }) => {
     const first = nodes.slice(0, 3).map(({ target, failureSummary }) => `${target.join(" ")}: ${failureSummary ?? ""}`);
     return `${id} (${help}), ${nodes.length} times: ${first.join("; ")}`;
   });
-  expect.soft(found, what).toEqual([]);
+  expect.soft(found, where).toEqual([]);
   // An empty page has no violations either.
-  expect(passes.length, what).toBeGreaterThan(8);
-  expect(
-    passes.map(({ id }) => id),
-    what,
-  ).toContain("color-contrast");
+  const passed = passes.map(({ id }) => id);
+  expect(passed, where).toContain("color-contrast");
+  if (!rules) expect(passed.length, where).toBeGreaterThan(8);
+}
+
+async function expectShape(page: Page, where: string): Promise<void> {
   const shape = await page.evaluate(() => ({
     headings: document.querySelectorAll("main h1").length,
     allHeadings: document.querySelectorAll("h1").length,
     mains: document.querySelectorAll("main").length,
     sideways: document.documentElement.scrollWidth - document.documentElement.clientWidth,
   }));
-  expect.soft(shape, what).toEqual({ headings: 1, allHeadings: 1, mains: 1, sideways: 0 });
+  expect.soft(shape, where).toEqual({ headings: 1, allHeadings: 1, mains: 1, sideways: 0 });
 }

@@ -41,30 +41,24 @@ const overlays = [
   { path: "/pending", open: /^Show the entry/ },
 ];
 
+/** Of things that this stage has not, or without a text of somebody outside. */
+const without = ["overview", "account", "trace", "streams", "operation", "not-found"];
+
 function addresses({ accountId, operationId, deductionId }: Written): { path: string; standsIn?: boolean }[] {
   const written = encodeURIComponent(word);
+  const account = `/accounts/${accountId}`;
+  const tabs = ["trail", "keys", "refusals", "holds", "uncaptured", "operations"];
   return [
-    ...consolePages.map(({ filled: { path } }) => ({ path })),
-    { path: "/accounts", standsIn: true },
-    { path: `/accounts/${accountId}`, standsIn: true },
-    ...["keys", "refusals", "holds", "uncaptured", "operations"].map((tab) => ({
-      path: `/accounts/${accountId}?tab=${tab}`,
-      standsIn: true,
+    ...consolePages.map(({ name, route, filled: { path } }) => ({
+      path: route.startsWith("(console)/settings") ? (path.split("?")[0] ?? path) : path,
+      standsIn: !without.includes(name),
     })),
-    { path: "/deductions", standsIn: true },
+    ...tabs.map((tab) => ({ path: `${account}?tab=${tab}`, standsIn: true })),
     { path: `/deductions?model=${written}`, standsIn: true },
     { path: `/trace/${encodeURIComponent(deductionId)}`, standsIn: true },
     { path: `/accounts/${written}` },
     { path: `/operations/${written}` },
-    { path: `/dead-letters`, standsIn: true },
-    { path: "/pending", standsIn: true },
-    { path: "/operations", standsIn: true },
     { path: `/operations/${operationId}`, standsIn: true },
-    { path: "/alerts", standsIn: true },
-    { path: "/settings/prices", standsIn: true },
-    { path: "/settings/providers", standsIn: true },
-    { path: "/settings/keys", standsIn: true },
-    { path: "/settings/operators", standsIn: true },
     { path: `/${written}` },
   ];
 }

@@ -1,22 +1,6 @@
-import { waitFor } from "@drawdown/local-stack";
 import type { Page } from "@playwright/test";
+import { makeDeadLetters } from "../dead-letters.ts";
 import { type Charged, expect, type Stage, test } from "../stage.ts";
-
-/** Charges that the books refuse to take, as dead letters by now; and then the books would take them. */
-async function deadLetters(stage: Stage, count: number): Promise<Charged[]> {
-  await stage.rows(
-    "ALTER TABLE data.usage_log ADD CONSTRAINT usage_log_stage_check CHECK (model <> 'gpt-4o') NOT VALID",
-  );
-  const charged: Charged[] = [];
-  for (let i = 0; i < count; i++) charged.push(await stage.charge(stage.key(0), { model: "gpt-4o" }));
-  const ids = charged.map((one) => one.deduction_id);
-  await waitFor(
-    async () => (await stage.rows("SELECT FROM data.dead_letter WHERE deduction_id = ANY($1)", [ids])).length === count,
-    { timeoutMs: 30_000, what: `${count} dead letters` },
-  );
-  await stage.rows("ALTER TABLE data.usage_log DROP CONSTRAINT usage_log_stage_check");
-  return charged;
-}
 
 async function confirm(page: Page, verb: string, reason: string, typed?: string): Promise<void> {
   const dialog = page.getByRole("dialog");
@@ -33,37 +17,6 @@ async function statesOf(stage: Stage, letters: readonly Charged[]): Promise<unkn
 
 const main = (page: Page) => page.getByRole("main");
 
-test("7.5 a dead letter is replayed after a dry run, a double click does it once, and its trace shows it settled", async ({
-  page,
-  stage,
-  signIn,
-}) => {
-  const [letter] = await deadLetters(stage, 1);
-  const id = letter?.deduction_id ?? "";
-  await signIn(page, "support");
-  await page.goto("/dead-letters");
-  await page.getByRole("link", { name: id }).click();
-  await expect(main(page).getByText("dead-lettered", { exact: true })).toBeVisible();
-  await expect(page.locator("[data-hop=usage_log]")).toHaveAttribute("data-look", "missing");
-  await page.locator("[data-hop=usage_log]").getByRole("button", { name: "Replay" }).click();
-  const dialog = page.getByRole("dialog");
-  await expect(dialog.getByText("1 eligible")).toBeVisible();
-  await expect(dialog.getByText("Exactly this one target")).toBeVisible();
-  await confirm(page, "Replay", "the constraint is gone");
-  await expect(page).toHaveURL(/\/operations\/[0-9a-f-]{36}$/);
-  await expect(main(page).getByRole("heading", { level: 1, name: "Replay" })).toBeVisible();
-  await expect(main(page).getByText("done", { exact: true })).toBeVisible({ timeout: 20_000 });
-  await page.getByRole("link", { name: id }).click();
-  await expect(main(page).getByText("replayed", { exact: true })).toBeVisible();
-  for (const hop of ["Charge", "Stream entry", "Delivery", "usage_log", "Audit", "Ack"])
-    await expect(page.locator(`[data-hop="${hop}"]`)).toHaveAttribute("data-look", "reached");
-  await expect(page.locator("[data-hop=Charge]")).toContainText(letter?.balance_before ?? "");
-  await expect(page.locator("[data-hop=Charge]")).toContainText(`-${letter?.cost}`);
-  await expect(page.locator("[data-hop=Charge]")).toContainText(letter?.balance_after ?? "");
-  const acts = await stage.rows("SELECT result FROM data.operator_action WHERE reason = 'the constraint is gone'");
-  expect(acts).toMatchObject([{ result: { applied: 1, failed: 0 } }]);
-});
-
 test("7.5 two operators at once have one effect, and what arrives between preview and confirmation is untouched", async ({
   page,
   browser,
@@ -72,7 +25,7 @@ test("7.5 two operators at once have one effect, and what arrives between previe
   baseURL,
 }) => {
   test.slow(); // waits twice until a worker has tried what it cannot write
-  const letters = await deadLetters(stage, 2);
+  const letters = await makeDeadLetters(stage, 2);
   const second = await browser.newPage(baseURL === undefined ? {} : { baseURL });
   const pages = [page, second] as const;
   await signIn(page, "support");
@@ -83,7 +36,7 @@ test("7.5 two operators at once have one effect, and what arrives between previe
     await one.getByRole("button", { name: "Replay" }).click();
     await expect(one.getByRole("dialog").getByText("2 eligible")).toBeVisible();
   }
-  const late = await deadLetters(stage, 1);
+  const late = await makeDeadLetters(stage, 1);
   await Promise.all(pages.map((one) => confirm(one, "Replay", "both of us", "2")));
   for (const one of pages) await expect(main(one).getByText("done", { exact: true })).toBeVisible({ timeout: 20_000 });
   const acts = await stage.rows<{ result: { applied: number; already: number } }>(
@@ -120,7 +73,7 @@ test("7.5 what a dead consumer holds is reprocessed", async ({ page, stage, sign
 });
 
 test("7.5 the equivalent command does the same act: both are on record alike", async ({ page, stage, signIn }) => {
-  const letters = await deadLetters(stage, 2);
+  const letters = await makeDeadLetters(stage, 2);
   await signIn(page, "admin");
   await page.goto("/dead-letters?state=open");
   for (const { deduction_id: id } of letters) await page.getByRole("checkbox", { name: `Select ${id}` }).click();

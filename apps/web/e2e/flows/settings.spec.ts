@@ -66,6 +66,28 @@ test("7.5 a price set in the console is what the gateway charges next, and its c
   expect(byPage).toMatchObject({ targets: [`acme/${model}`], reason: "it's agreed" });
 });
 
+test("7.9 the calculator reckons what the gateway charges for the same call, and where it comes from", async ({
+  page,
+  signIn,
+  stage,
+}) => {
+  const { cost } = await stage.charge(stage.key(0), { usage: { prompt_tokens: 12_345, completion_tokens: 678 } });
+  await signIn(page, "viewer");
+  await page.goto("/settings/prices");
+  await page.getByText("What would a call cost?").click();
+  const form = page.locator("form").filter({ has: page.getByRole("button", { name: "Reckon" }) });
+  await form.getByLabel("Model", { exact: true }).fill("openai/gpt-4o-mini");
+  await form.getByLabel("Input tokens").fill("12,345");
+  await expect(form.getByRole("button", { name: "Reckon" })).toBeDisabled();
+  await form.getByLabel("Input tokens").fill("12345");
+  await form.getByLabel("Output tokens").fill("678");
+  await form.getByRole("button", { name: "Reckon" }).click();
+  await expect(form.locator("output")).toContainText(cost);
+  const lines = form.getByRole("table", { name: "How the cost comes about" }).getByRole("row");
+  await expect(lines.filter({ hasText: "12345" })).toContainText("input");
+  await expect(lines.filter({ hasText: "678" })).toContainText("output");
+});
+
 test("7.5 a key made in the console works at the gateway, shows its secret once, and is refused when it is revoked", async ({
   page,
   signIn,

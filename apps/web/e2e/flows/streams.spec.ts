@@ -1,3 +1,4 @@
+import type { Page } from "@playwright/test";
 import { expect, type Stage, test } from "../stage.ts";
 
 /** Settles a charge and returns where its entry stands. */
@@ -7,7 +8,14 @@ async function settledEntry(stage: Stage): Promise<{ key: string; id: string }> 
   return { key: String(row["stream_key"]), id: String(row["stream_entry_id"]) };
 }
 
-test("7.5 a cleanup removes what its preview showed, and not what became old enough since", async ({
+async function steer(page: Page, verb: "Pause" | "Resume"): Promise<void> {
+  await page.getByRole("button", { name: verb, exact: true }).click();
+  await page.getByRole("dialog").getByLabel("Reason").fill(`to ${verb.toLowerCase()} it`);
+  await page.getByRole("dialog").getByRole("button", { name: verb, exact: true }).click();
+  await expect(page.getByRole("dialog")).toHaveCount(0);
+}
+
+test("7.5 a cleanup is paused and goes on, removes what its preview showed, and not what became old enough since", async ({
   page,
   stage,
   signIn,
@@ -30,18 +38,18 @@ test("7.5 a cleanup removes what its preview showed, and not what became old eno
   await dialog.getByLabel(`Type shard ${shard} to confirm`).fill(`shard ${shard}`);
   await dialog.getByText("The same as a command").click();
   await expect(dialog).toContainText(`npm run drawdown -- cleanup --shard=${shard} --before=`);
+  // It waits for a worker: time enough to think again.
+  await stage.worker.stop();
   await remove.click();
   await expect(page).toHaveURL(/\/operations\/[0-9a-f-]{36}$/);
   const id = page.url().split("/").at(-1);
-  await expect
-    .poll(
-      async () =>
-        (await stage.rows("SELECT FROM data.operator_action WHERE id = $1 AND finished_at IS NOT NULL", [id])).length,
-      {
-        timeout: 30_000,
-      },
-    )
-    .toBe(1);
+  const state = (text: string) => page.getByRole("main").getByText(text, { exact: true });
+  await steer(page, "Pause");
+  await expect(state("paused")).toBeVisible();
+  await stage.worker.start();
+  await steer(page, "Resume");
+  await expect(state("done")).toBeVisible();
+  await expect(page.getByRole("main").getByText("1 of 1")).toBeVisible();
   expect(await redis.xrange(old.key, old.id, old.id)).toEqual([]);
   expect((await redis.xrange(young.key, young.id, young.id)).length).toBe(1);
   expect(await stage.rows("SELECT actor, role, action, reason FROM data.operator_action WHERE id = $1", [id])).toEqual([

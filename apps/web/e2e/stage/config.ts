@@ -27,8 +27,3 @@ export function announceTemplate(folder: string): void {
 export function basicEnvironment(): Record<string, string> {
   return { PATH: process.env["PATH"] ?? "", HOME: process.env["HOME"] ?? "" };
 }
-
-/** `npm run pictures` sets it: then the pictures of the visual suite are kept in docs/pictures. */
-export function picturesAreWanted(): boolean {
-  return process.env["KEEP_PICTURES"] === "1";
-}

@@ -19,7 +19,12 @@ export function ShortcutsHelp({ open, onOpenChange }: { open: boolean; onOpenCha
   const shown = [...shortcuts, ...inLists];
   return (
     <Dialog open={open} onOpenChange={onOpenChange} title={t("title")} size="medium">
-      <div className="grid gap-x-8 gap-y-4 sm:grid-cols-2">
+      <div
+        // Scrolls by keyboard as well.
+        // oxlint-disable-next-line jsx-a11y/no-noninteractive-tabindex
+        tabIndex={0}
+        className="grid gap-x-8 gap-y-4 sm:grid-cols-2"
+      >
         {groups.map((group) => {
           const own = shown.filter((shortcut) => (shortcut.group ?? "here") === group);
           if (own.length === 0) return null;
