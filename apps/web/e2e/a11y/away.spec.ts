@@ -13,7 +13,7 @@ test("7 8 while a store is away every page names it, keeps what it has, is acces
   stage,
   signIn,
 }) => {
-  test.setTimeout(600_000);
+  test.setTimeout(900_000);
   await signIn(page, "admin");
   const opened = await openAll(browser, stage, page.context(), { timezoneId: "UTC" });
   for (const [store, said] of [
