@@ -88,6 +88,7 @@ export const operatorVerification = data.table(
     ...changed,
   },
   (table) => [
+    // The provider's answer comes back: WHERE identifier = $1; what nobody came back for is removed: WHERE expires_at < $1
     index("operator_verification_identifier_index").on(table.identifier),
     index("operator_verification_expires_index").on(table.expiresAt),
   ],
