@@ -86,7 +86,11 @@ function itemColumns(t: Words): Column<OperationItem>[] {
       id: "at",
       title: t("item.at"),
       cell: ({ finishedAt }) =>
-        finishedAt === null ? t("notYet") : <Moment at={finishedAt} precision="milliseconds" />,
+        finishedAt === null ? (
+          t("notYet")
+        ) : (
+          <Moment at={finishedAt} precision="milliseconds" className="whitespace-nowrap" />
+        ),
     },
   ];
 }
@@ -103,7 +107,11 @@ function nameOf({ target }: OperationItem): string {
 
 function Target({ item }: { item: OperationItem }) {
   const name = nameOf(item);
-  return <Identifier id={name} href={"cut_off_ms" in item.target ? "/streams" : traceHref(name)} />;
+  return (
+    <span className="grid min-w-0 justify-items-start xl:min-w-56">
+      <Identifier id={name} href={"cut_off_ms" in item.target ? "/streams" : traceHref(name)} />
+    </span>
+  );
 }
 
 function Detail({ detail }: { detail: OperationItem["detail"] }) {
