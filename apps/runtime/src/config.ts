@@ -57,6 +57,7 @@ const settings = z.object({
   NUM_SHARDS: whole(16, 1, 16_384),
   GATEWAY_PORT: port(4000),
   CONSOLE_PORT: port(3000),
+  CONSOLE_PROXIES: whole(0, 0, 10),
   LISTEN_HOST: z.string().default("127.0.0.1"),
   LOG_LEVEL: z.enum(["fatal", "error", "warn", "info", "debug", "trace", "silent"]).default("info"),
   ALERT_WEBHOOK_URL: url("http:", "https:").optional(),
@@ -104,6 +105,8 @@ export type Config = Readonly<{
   numShards: number;
   gatewayPort: number;
   consolePort: number;
+  /** How many proxies stand in front of the console, each of which names who asked it. */
+  consoleProxies: number;
   listenHost: string;
   logLevel: z.infer<typeof settings>["LOG_LEVEL"];
   alerts: Readonly<{
@@ -233,6 +236,7 @@ function freeze(data: z.infer<typeof settings>, stores: Stores, secrets: string[
     numShards: data.NUM_SHARDS,
     gatewayPort: data.GATEWAY_PORT,
     consolePort: data.CONSOLE_PORT,
+    consoleProxies: data.CONSOLE_PROXIES,
     listenHost: data.LISTEN_HOST,
     logLevel: data.LOG_LEVEL,
     alerts: Object.freeze({

@@ -29,6 +29,7 @@ describe("the settings", () => {
     expect(readConfig(needs, both, noStack)).toMatchObject({
       gatewayPort: 4000,
       consolePort: 3000,
+      consoleProxies: 0,
       numShards: 16,
       listenHost: "127.0.0.1",
       requestTtlMs: 3_600_000,

@@ -15,6 +15,7 @@ import { listen, type Running, runForeground } from "../foreground.ts";
 import { type Logger, openLog } from "../log.ts";
 import { Problem } from "../problem.ts";
 import { arePagesBuilt, buildPages, pages } from "./build.ts";
+import { nameSender } from "./sender.ts";
 
 /** Answers get this long to end by themselves at a stop; live subscriptions never do. */
 const drainMs = 1_500;
@@ -68,7 +69,11 @@ async function serve(config: Config, port: number, log: Logger): Promise<Running
   const { listenHost: host } = config;
   const app = (await loadNext())({ dev: false, dir: pages, hostname: host, port });
   await app.prepare();
-  const server = createServer(app.getRequestHandler());
+  const answer = app.getRequestHandler();
+  const server = createServer((request, response) => {
+    nameSender(request, config.consoleProxies);
+    answer(request, response);
+  });
   const begin = (where: { host: string; port: number }) =>
     new Promise<string>((resolve, reject) => {
       server.once("error", reject);

@@ -23,8 +23,8 @@ export async function forgiveAttempt(attempt: Attempt): Promise<void> {
 }
 
 function keysOf({ email, headers }: Attempt) {
-  // The nearest proxy's word: what stands before it is the sender's own.
-  const address = headers?.get("x-forwarded-for")?.split(",").at(-1)?.trim() ?? "";
+  // One address, which `drawdown console` knows: who is connected, or whom the proxies in front name.
+  const address = headers?.get("x-forwarded-for") ?? "";
   return [
     { key: `address:${address.slice(0, 64)}`, rule: PER_ADDRESS },
     { key: `email:${email.trim().toLowerCase().slice(0, 320)}`, rule: PER_EMAIL },
