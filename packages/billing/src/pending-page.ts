@@ -16,23 +16,60 @@ const COUNT_STEP = 1_000;
 
 type Asked = Pick<PageRequest, "limit" | "cursor" | "pin">;
 
-/** There is a way to the next page, and none back but to the first. Throws `InvalidPage`, `redis_unavailable`. */
+/** A page that is gone back to begins where as many rows stand before the other one now. Throws `InvalidPage`, `redis_unavailable`. */
 export async function pagePending(
   billing: Billing,
   filters: PendingFilters,
   { limit, cursor, pin = String(Date.now()) }: Asked,
 ): Promise<Page<PendingEntry>> {
-  const after = cursor === undefined ? {} : { after: readCursor(cursor) };
+  const inWindow = olderThanPin(filters, pin);
+  const after = cursor === undefined ? undefined : await placeOf(billing, inWindow, readCursor(cursor), limit);
   const rows: PendingEntry[] = [];
-  for await (const page of pendingPages(billing, olderThanPin(filters, pin), { ...after, size: limit + 1 })) {
+  const from = { size: limit + 1, ...(after === undefined ? {} : { after }) };
+  for await (const page of pendingPages(billing, inWindow, from)) {
     rows.push(...page);
     if (rows.length > limit) break;
   }
   const more = rows.length > limit;
   const taken = rows.slice(0, limit);
-  const last = taken.at(-1);
-  const next = more && last ? `${last.shard}/${last.entryId}` : null;
-  return { rows: taken, next, previous: null, pin, searching: false };
+  const [first, last] = [taken.at(0), taken.at(-1)];
+  const next = more && last ? nameOf(last) : null;
+  const begins = first ?? after;
+  const previous = after === undefined || begins === undefined ? null : `${BACK}${nameOf(begins)}`;
+  return { rows: taken, next, previous, pin, searching: false };
+}
+
+/** Begins a cursor that leads to what stands before its place. */
+const BACK = "before ";
+
+type Cursor = { place: EntryPlace; back: boolean };
+
+/** Behind which entry a page begins; undefined: with the first of all. */
+async function placeOf(
+  billing: Billing,
+  filters: PendingFilters,
+  { place, back }: Cursor,
+  limit: number,
+): Promise<EntryPlace | undefined> {
+  if (!back) return place;
+  // An id finds fewer entries than a page has.
+  if (filters.ids !== undefined) return undefined;
+  const before = await placesBefore(billing, filters, place, limit + 1);
+  return before.length > limit ? before[0] : undefined;
+}
+
+/** Up to `limit` places before one. Redis lists what a group holds forwards alone: a shard is read from its oldest entry on. */
+async function placesBefore(billing: Billing, filters: PendingFilters, place: EntryPlace, limit: number) {
+  let found: EntryPlace[] = [];
+  for (const shard of chosenShards(billing, filters).toReversed()) {
+    if (shard > place.shard || found.length >= limit) continue;
+    let here: EntryPlace[] = [];
+    const to = shard === place.shard ? `(${place.entryId}` : newestOf(filters);
+    for await (const held of heldIn(billing, shard, to, filters.consumer))
+      here = [...here, ...held.map(({ entryId }) => ({ shard, entryId }))].slice(-limit);
+    found = [...here, ...found].slice(-limit);
+  }
+  return found;
 }
 
 /** The filters within a window. Throws `InvalidPage`. */
@@ -65,21 +102,32 @@ export async function countNewerPending(billing: Billing, filters: PendingFilter
 
 /** As `pendingPages`, without the entries themselves. */
 async function* heldPages(billing: Billing, filters: PendingFilters) {
-  const newest = String(Date.now() - (filters.olderThanMs ?? 0));
   for (const shard of chosenShards(billing, filters))
-    for (let from = "-"; ; ) {
-      const held = await readHoldings(billing, shard, from, newest, COUNT_STEP, filters.consumer);
-      yield held;
-      const last = held.at(-1);
-      if (!last || held.length < COUNT_STEP) break;
-      from = `(${last.entryId}`;
-    }
+    yield* heldIn(billing, shard, newestOf(filters), filters.consumer);
 }
 
-function readCursor(cursor: string): EntryPlace {
-  const [, shard, entryId] = /^(\d{1,5})\/(\d{1,20}-\d{1,20})$/.exec(cursor) ?? [];
+async function* heldIn(billing: Billing, shard: number, to: string, consumer: string | undefined) {
+  for (let from = "-"; ; ) {
+    const held = await readHoldings(billing, shard, from, to, COUNT_STEP, consumer);
+    yield held;
+    const last = held.at(-1);
+    if (!last || held.length < COUNT_STEP) return;
+    from = `(${last.entryId}`;
+  }
+}
+
+function newestOf({ olderThanMs = 0 }: PendingFilters): string {
+  return String(Date.now() - olderThanMs);
+}
+
+function nameOf({ shard, entryId }: EntryPlace): string {
+  return `${shard}/${entryId}`;
+}
+
+function readCursor(cursor: string): Cursor {
+  const [, back, shard, entryId] = /^(before )?(\d{1,5})\/(\d{1,20}-\d{1,20})$/.exec(cursor) ?? [];
   if (shard === undefined || entryId === undefined) throw new InvalidPage();
-  return { shard: Number(shard), entryId };
+  return { place: { shard: Number(shard), entryId }, back: back !== undefined };
 }
 
 function readPin(pin: string): number {
