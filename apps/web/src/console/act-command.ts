@@ -5,7 +5,7 @@ import { type CommandAct, commandFor } from "@drawdown/billing/command-line";
 import { useOperator } from "@/console/operator.tsx";
 
 /** Runs in a checkout as it is, with nothing on the path. */
-const PROGRAM = "npm run drawdown --";
+export const PROGRAM = "npm run drawdown --";
 
 /** With the reason as it stands, as the operator who is signed in here. Undefined for what no command can be given. */
 export function useCommand(act: CommandAct | undefined): ((reason: string) => string) | undefined {

@@ -8,6 +8,7 @@ import { useMutation } from "@tanstack/react-query";
 import { CircleAlert, CircleCheck } from "lucide-react";
 import type { ReactNode } from "react";
 import { useTranslations } from "use-intl";
+import { PROGRAM } from "@/console/act-command.ts";
 import { FaultNotice } from "@/console/fault-notice.tsx";
 import { useTRPC } from "@/trpc/client.ts";
 import { Amount } from "@/ui/amount.tsx";
@@ -53,7 +54,7 @@ function Run({ account, check }: Pick<Props, "account" | "check">) {
         {check === "verify" && verify.isSuccess && <Verified report={verify.data} />}
       </output>
       <Disclosure label={t("command")}>
-        <CodeBlock text={`drawdown ${COMMANDS[check]} --account=${accountId}`} what={t("command")} />
+        <CodeBlock text={`${PROGRAM} ${COMMANDS[check]} --account=${accountId}`} what={t("command")} />
       </Disclosure>
       <div className="flex justify-end">
         <Button look="primary" busy={running.isPending} onClick={() => running.mutate({ accountId })}>
