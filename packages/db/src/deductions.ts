@@ -1,6 +1,8 @@
 // The deductions page: usage_log by time, with what each row was before and after. One filter chooses the index, the rest is judged on
 // its rows (pages.ts). The most telling one is taken: what is unusual is rare, a key is part of an account, a model part of a provider.
+
 import { isUuid } from "./accounts.ts";
+import type { Db } from "./connect.ts";
 import { given, type Key, type Listing, listOf, type Sql } from "./pages.ts";
 
 export type DeductionFilters = {
@@ -153,3 +155,17 @@ export const listDeductions = deductions.page;
 export const countDeductions = deductions.count;
 /** How many deductions that the filters find came into the books since the window was pinned. */
 export const countNewerDeductions = deductions.newer;
+
+/** JSON as Postgres writes it: a number in the metadata may have more digits than one of JavaScript. Null: there is no such row. */
+export type UsageTexts = { usageLog: string | null; metadata: string | null; audit: string | null };
+
+/** A deduction's rows to the last digit, by the ids of its rows. */
+export async function readUsageTexts(db: Db, usageLogId: string | null, auditId: string | null): Promise<UsageTexts> {
+  const { rows } = await db.$client.query<UsageTexts>(
+    `SELECT (SELECT row_to_json(x)::text FROM data.usage_log x WHERE x.id = $1) AS "usageLog",
+            (SELECT x.metadata_json::text FROM data.usage_log x WHERE x.id = $1) AS metadata,
+            (SELECT row_to_json(x)::text FROM data.account_balance_audit x WHERE x.id = $2) AS audit`,
+    [usageLogId, auditId],
+  );
+  return rows[0] ?? { usageLog: null, metadata: null, audit: null };
+}

@@ -36,6 +36,8 @@ export {
   type Deduction,
   type DeductionFilters,
   listDeductions,
+  readUsageTexts,
+  type UsageTexts,
 } from "./deductions.ts";
 export * from "./key-list.ts";
 export { type ListenOptions, listen } from "./listen.ts";

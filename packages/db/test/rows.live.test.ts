@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { openAlert, resolveAlert } from "../src/index.ts";
+import { openAlert, readUsageTexts, resolveAlert } from "../src/index.ts";
 import { type Books, newAccount, openBooks } from "./books.ts";
 
 let books: Books;
@@ -41,6 +41,19 @@ describe("Rule: an older worker's rows are taken as it writes them, and are half
       },
     ]);
   });
+});
+
+test("Rule: a row's text has the digits that JavaScript rounds", async () => {
+  const account = await newAccount(books, "5");
+  const [row] = await books.rows<{ id: string }>(olderUsage.replace('{"a":1}', '{"a":9007199254740993.10}'), [
+    "ded_digits",
+    account.id,
+  ]);
+  const { usageLog, metadata, audit } = await readUsageTexts(books.db, row?.id ?? null, null);
+  expect(metadata).toBe('{"a": 9007199254740993.10}');
+  expect(usageLog).toContain('"cost":0.001200000,');
+  expect(usageLog).toContain('{"a": 9007199254740993.10}');
+  expect(audit).toBeNull();
 });
 
 describe("Rule: NaN is in no money column", () => {

@@ -73,7 +73,8 @@ type Shown = {
   consumer: string | null;
   deliveryCount: number | null;
   settledAt: Date | null;
-  metadata: unknown;
+  /** JSON. */
+  metadata: string | null;
 };
 
 function Place({ deduction, children }: { deduction: Shown; children: ReactNode }) {
@@ -104,7 +105,7 @@ function Place({ deduction, children }: { deduction: Shown; children: ReactNode 
       />
       {metadata !== null && (
         <Disclosure label={t("detail.metadata")}>
-          <JsonBlock what={t("detail.metadata")} value={metadata} />
+          <JsonBlock what={t("detail.metadata")} text={metadata} />
         </Disclosure>
       )}
       <div className="flex flex-wrap items-center gap-2">{children}</div>

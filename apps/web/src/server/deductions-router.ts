@@ -52,18 +52,19 @@ export const deductionsRouter = router({
   newer: viewerProcedure
     .input(z.object({ filters, pin: pinInput }))
     .query(({ ctx, input }) => books.countNewerDeductions(ctx.db, input.filters, input.pin)),
-  /** The row as it is now, why it cost that, and what can still be given back; null when no row has this id. */
+  /** The row as it is now, its metadata as text, why it cost that, and what can still be given back; null when no row has this id. */
   one: viewerProcedure
     .input(z.object({ deductionId: z.string().min(1).max(512) }))
     .query(async ({ ctx, input: { deductionId } }) => {
       const { rows } = await books.listDeductions(ctx.db, { id: deductionId }, { limit: SAME_ID_MAX });
       const deduction = rows.find((row) => row.deductionId === deductionId);
       if (deduction === undefined) return null;
-      const [why, refundable] = await Promise.all([
+      const [why, refundable, { metadata }] = await Promise.all([
         domain.explainCost(ctx.db, deduction),
         domain.readRefundable(ctx, deductionId),
+        books.readUsageTexts(ctx.db, deduction.id, null),
       ]);
-      return { deduction, why, refundable: refundable ?? null };
+      return { deduction: { ...deduction, metadata }, why, refundable: refundable ?? null };
     }),
 });
 

@@ -1,5 +1,6 @@
 // One deduction's story from any id, with its exact bytes and why it cost what it cost.
 import type { Billing, CostExplanation, Trace } from "@drawdown/billing";
+import type { UsageTexts } from "@drawdown/db";
 import { z } from "zod";
 import { books, domain } from "@/server/domain.ts";
 import { type RawField, readFields, readRaw } from "@/server/raw-entry.ts";
@@ -8,6 +9,8 @@ import { router, viewerProcedure } from "@/server/trpc.ts";
 export type Traced = Trace & {
   /** The entry as it stands in its stream, else as the dead letter keeps it; null when neither has it. */
   raw: { fields: RawField[]; base64?: string } | null;
+  /** Its rows to the last digit: what is shown of them. */
+  texts: UsageTexts;
   /** Null for what cost nothing, or is not in the books yet. */
   why: CostExplanation | null;
 };
@@ -18,14 +21,19 @@ export const traceRouter = router({
     .query(async ({ ctx, input }): Promise<Traced> => {
       const billing = await ctx.billing();
       const found = await domain.trace(billing, input.id);
-      const { usageLog } = found;
-      const [raw, why] = await Promise.all([
+      const { usageLog, audit } = found;
+      const [texts, raw, why] = await Promise.all([
+        books.readUsageTexts(ctx.db, idOf(usageLog), idOf(audit)),
         readBytes(billing, found),
         usageLog === null ? null : domain.explainCost(ctx.db, costlyRow(usageLog)),
       ]);
-      return { ...found, raw, why };
+      return { ...found, texts, raw, why };
     }),
 });
+
+function idOf(row: Record<string, unknown> | null): string | null {
+  return row === null ? null : String(row["id"]);
+}
 
 async function readBytes(billing: Billing, { hops, deadLetter }: Trace): Promise<Traced["raw"]> {
   const { stream, entry_id: entryId } = hops.find(({ name }) => name === "Stream entry")?.detail ?? {};

@@ -10,11 +10,11 @@ import { JsonBlock } from "@/ui/code.tsx";
 
 export function TraceRecords({ traced }: { traced: Traced }) {
   const t = useTranslations("trace");
-  const { raw, usageLog, audit, hold, deadLetter } = traced;
+  const { raw, texts, hold, deadLetter } = traced;
   const records = [
     ["hold", hold],
-    ["usageLog", usageLog],
-    ["audit", audit],
+    ["usageLog", texts.usageLog],
+    ["audit", texts.audit],
     ["deadLetter", deadLetter],
   ] as const;
   const letter = deadLetter?.["id"];
@@ -44,7 +44,11 @@ export function TraceRecords({ traced }: { traced: Traced }) {
                 )
               }
             >
-              <JsonBlock what={t(`record.${name}`)} value={value} />
+              {typeof value === "string" ? (
+                <JsonBlock what={t(`record.${name}`)} text={value} />
+              ) : (
+                <JsonBlock what={t(`record.${name}`)} value={value} />
+              )}
             </Card>
           ),
       )}
