@@ -65,6 +65,26 @@ async function close(live: object): Promise<void> {
   if ("return" in live && typeof live.return === "function") await live.return();
 }
 
+test("7.1 who is signed out sees no more of what moves by itself, within seconds; others go on", async () => {
+  await signedIn("leaving@test.example", "viewer");
+  const watch = async (who: string) => {
+    const headers = new Headers({ cookie: cookies.get(who) ?? "" });
+    const live = await createCallerFactory(appRouter)(() => createContext({ headers })).streams.live();
+    return live[Symbol.asyncIterator]();
+  };
+  const [leaving, staying] = [await watch("leaving"), await watch("viewer")];
+  for (const line of [leaving, staying]) expect((await line.next()).done).toBe(false);
+  await db().$client.query("DELETE FROM data.operator_session WHERE token = 'token-of-leaving'");
+  const since = performance.now();
+  const rest = async () => {
+    while (!(await leaving.next()).done);
+  };
+  await expect(rest()).rejects.toMatchObject({ code: "UNAUTHORIZED" });
+  expect(performance.now() - since).toBeLessThan(15_000);
+  expect((await staying.next()).done).toBe(false);
+  await staying.return?.();
+}, 30_000);
+
 describe("7.1 every procedure, every role", () => {
   test("7.1 the walk knows every procedure, and each that it knows is there", () => {
     expect(paths.toSorted()).toEqual(Object.keys(least).toSorted());

@@ -18,6 +18,15 @@ export async function findSession(db: Db, token: string): Promise<SignedIn | und
   return rows[0];
 }
 
+/** The ids of the sessions that are good now. */
+export async function listOpenSessions(db: Db): Promise<Set<string>> {
+  const { rows } = await db.$client.query<{ id: string }>(
+    `SELECT s.id FROM data.operator_session s JOIN data.operator o ON o.id = s.operator_id
+      WHERE s.expires_at > now() AND o.disabled_at IS NULL`,
+  );
+  return new Set(rows.map(({ id }) => id));
+}
+
 /** The console's secret: made by who asks first, the same for all after. */
 export async function keepSecret(db: Db, key: string, made: string): Promise<string> {
   const { rows } = await db.$client.query<{ value: string }>(

@@ -117,7 +117,7 @@ export const accountRouter = router({
       if (standing === undefined) throw new TRPCError({ code: "NOT_FOUND", message: "There is no such account." });
       return standing;
     };
-    yield* every(read, LIVE_MS, signal);
+    yield* every(read, LIVE_MS, { ctx, signal });
   }),
   ...trail,
   ...figures,

@@ -27,8 +27,8 @@ export type OpenAlerts = Part<AlertListRow[]>;
 
 export const alertsRouter = router({
   /** Everything that is open, newest first. */
-  live: viewerProcedure.subscription(async function* ({ signal }) {
-    yield* every<OpenAlerts>(() => partOf(readOpen), LIVE_MS, signal);
+  live: viewerProcedure.subscription(async function* ({ ctx, signal }) {
+    yield* every<OpenAlerts>(() => partOf(readOpen), LIVE_MS, { ctx, signal });
   }),
   /** What is closed. */
   list: viewerProcedure

@@ -43,7 +43,7 @@ export const operationsRouter = router({
   }),
   /** The act as it stands, until it is over. */
   live: viewerProcedure.input(z.object({ id: z.uuid() })).subscription(async function* ({ ctx, input, signal }) {
-    for await (const record of every(() => domain.readOperationRecord(ctx, input.id), LIVE_MS, signal)) {
+    for await (const record of every(() => domain.readOperationRecord(ctx, input.id), LIVE_MS, { ctx, signal })) {
       if (record === undefined) return;
       yield record.operation;
       if (record.operation.finishedAt !== null) return;

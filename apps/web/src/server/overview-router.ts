@@ -81,9 +81,9 @@ export const overviewRouter = router({
         })
         .optional(),
     )
-    .subscription(async function* ({ input, signal }) {
+    .subscription(async function* ({ ctx, input, signal }) {
       const tail = new Tail(input?.lastEventId ?? undefined);
-      for await (const frame of every(readFrame, LIVE_MS, signal)) {
+      for await (const frame of every(readFrame, LIVE_MS, { ctx, signal })) {
         const sent = frameFor(frame, tail.since(frame));
         yield tracked(tail.at, sent);
       }

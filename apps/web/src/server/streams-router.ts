@@ -28,12 +28,12 @@ export type Unaccounted = {
 };
 
 export const streamsRouter = router({
-  live: viewerProcedure.subscription(async function* ({ signal }) {
+  live: viewerProcedure.subscription(async function* ({ ctx, signal }) {
     const read = async () => {
       const [streams, proven] = await Promise.all([readStreams(), readProven()]);
       return { at: new Date(), streams, proven };
     };
-    yield* every(read, LIVE_MS, signal);
+    yield* every(read, LIVE_MS, { ctx, signal });
   }),
   unaccounted: viewerProcedure
     .input(z.object({ shard: shardInput }))

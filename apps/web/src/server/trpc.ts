@@ -22,7 +22,7 @@ export function createContext({ headers }: { headers: Headers }): Context {
 }
 
 const PING_MS = 5_000;
-/** A line is drawn anew after this long, and with it who asks is looked at again. */
+/** A line is drawn anew after this long: what stands between may have forgotten it. */
 const LINE_MS = 60_000;
 
 const t = initTRPC

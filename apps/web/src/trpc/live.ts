@@ -2,7 +2,8 @@
 
 // Subscriptions with what a page shows of them: the last event, which stays while the line is down, and whether it is up.
 import { useSubscription } from "@trpc/tanstack-react-query";
-import { useState } from "react";
+import { useEffect, useState } from "react";
+import { leaveWhenSignedOut } from "@/trpc/signed-out.ts";
 
 /** `down`: it was up or tried, and tries again by itself. */
 export type Line = "connecting" | "up" | "down";
@@ -12,6 +13,7 @@ type Options<Output, Failure> = Parameters<typeof useSubscription<Output, Failur
 /** `const { last, line } = useLive(trpc.noun.live.subscriptionOptions(input))` */
 export function useLive<Output, Failure>(options: Options<Output, Failure>) {
   const { status, data, error } = useSubscription(options);
+  useEffect(() => leaveWhenSignedOut(error), [error]);
   const [last, setLast] = useState<Output>();
   if (data !== undefined && data !== last) setLast(() => data);
   const line: Line = status === "pending" ? "up" : error === null ? "connecting" : "down";

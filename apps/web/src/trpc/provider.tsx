@@ -1,17 +1,12 @@
 "use client";
 
 import { MutationCache, QueryCache, QueryClient, QueryClientProvider } from "@tanstack/react-query";
-import {
-  createTRPCClient,
-  httpBatchStreamLink,
-  httpSubscriptionLink,
-  isTRPCClientError,
-  splitLink,
-} from "@trpc/client";
+import { createTRPCClient, httpBatchStreamLink, httpSubscriptionLink, splitLink } from "@trpc/client";
 import { type ReactNode, useState } from "react";
 import superjson from "superjson";
 import type { AppRouter } from "@/server/root.ts";
 import { TRPCProvider } from "@/trpc/client.ts";
+import { leaveWhenSignedOut } from "@/trpc/signed-out.ts";
 
 const ADDRESS = "/api/trpc";
 const MAX_URL_LENGTH = 4_000;
@@ -55,12 +50,4 @@ function createQueryClient(): QueryClient {
       mutations: { retry: false },
     },
   });
-}
-
-/** A session ends while its page is open: back to the sign-in, and from there to this page again. */
-function leaveWhenSignedOut(error: unknown): void {
-  if (!isTRPCClientError<AppRouter>(error) || error.data?.code !== "UNAUTHORIZED") return;
-  const { pathname, search } = window.location;
-  if (pathname === "/sign-in") return;
-  window.location.assign(`/sign-in?ended=1&next=${encodeURIComponent(pathname + search)}`);
 }
