@@ -1,6 +1,6 @@
 // For each named point of the path: what leads a process there, and what must be asked again after it died.
 import { randomUUID } from "node:crypto";
-import { mkdtemp, readdir } from "node:fs/promises";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
@@ -107,6 +107,7 @@ export class Scene {
       for (const name of names)
         for await (const { usage } of readExport(directory, join("usage_log", name)))
           if (usage !== null) rows.push({ request_id: String(usage["request_id"]) });
+      await rm(directory, { recursive: true });
       if (rows.length !== this.requests.length - 1) throw new Error(`${rows.length} rows were exported`);
       return rows;
     };
