@@ -161,6 +161,7 @@ export {
   type PriceList,
   type PriceQuery,
   type PriceRow,
+  pricesHoldUntilMs,
   type ResolvedPrice,
   resolvePrice,
 } from "./price-list.ts";

@@ -41,6 +41,9 @@ type ProviderPrices = {
 
 export type PriceList = {
   providers: ReadonlyMap<string, ProviderPrices>;
+  /** When a row begins to hold, ascending; and the times of day, in ms, at which rows with hours begin and end. */
+  begins: readonly number[];
+  timesOfDayMs: readonly number[];
   /** Rows that cannot be read. They are no price; to be logged by whoever loads the list. */
   problems: { id: bigint; message: string }[];
 };
@@ -73,7 +76,18 @@ export function buildPriceList(rows: readonly PriceRow[]): PriceList {
     patterns.sort((a, b) => (a.model < b.model ? -1 : 1));
     for (const holdings of models.values()) holdings.sort(newestFirst);
   }
-  return { providers, problems };
+  const holdings = [...providers.values()].flatMap(({ models }) => [...models.values()].flat());
+  const begins = new Set(holdings.map(({ price }) => price.validFrom.getTime()));
+  const timesOfDayMs = new Set(holdings.flatMap(({ hours }) => (hours ? [hours.startMs, hours.endMs] : [])));
+  return { providers, begins: [...begins].toSorted((a, b) => a - b), timesOfDayMs: [...timesOfDayMs], problems };
+}
+
+/** Until when every price is what it is at this moment, as ms since 1970: what was resolved then holds before it. */
+export function pricesHoldUntilMs({ begins, timesOfDayMs }: PriceList, at: Date): number {
+  const atMs = at.getTime();
+  const todayMs = atMs - (atMs % DAY_MS);
+  const next = timesOfDayMs.map((timeMs) => todayMs + timeMs + (todayMs + timeMs > atMs ? 0 : DAY_MS));
+  return Math.min(begins.find((ms) => ms > atMs) ?? Number.POSITIVE_INFINITY, ...next);
 }
 
 /** Throws `postgres_unavailable`. */

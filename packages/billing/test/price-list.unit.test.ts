@@ -1,5 +1,12 @@
 import { beforeAll, describe, expect, it } from "vitest";
-import { buildPriceList, listPrices, type PriceList, type PriceQuery, resolvePrice } from "../src/index.ts";
+import {
+  buildPriceList,
+  listPrices,
+  type PriceList,
+  type PriceQuery,
+  pricesHoldUntilMs,
+  resolvePrice,
+} from "../src/index.ts";
 import { compileClause } from "../src/model-names.ts";
 import { listOf, priceRow } from "./price-rows.ts";
 
@@ -201,4 +208,24 @@ describe("a row that cannot be read is no price and harms no other", () => {
       expect(() => compileClause(clause as never)).toThrow();
     },
   );
+});
+
+it("what was resolved holds until a row begins, or its hours begin or end, whichever comes first", () => {
+  const until = (list: PriceList, moment: string) => {
+    const ms = pricesHoldUntilMs(list, new Date(moment));
+    return Number.isFinite(ms) ? new Date(ms).toISOString() : "for ever";
+  };
+  const row = { provider: "openai", model: "gpt-4o", inputPrice: "1" };
+  const dated = ["2026-01-01T00:00:00Z", "2026-10-02T00:00:00.250Z"].map((validFrom) =>
+    priceRow({ ...row, validFrom: new Date(validFrom) }),
+  );
+  expect(until(buildPriceList(dated), "2026-10-01T12:00:00Z")).toBe("2026-10-02T00:00:00.250Z");
+  expect(until(buildPriceList(dated), "2026-10-02T00:00:00.250Z")).toBe("for ever");
+  const hours = buildPriceList([
+    ...dated,
+    priceRow({ ...row, validFrom: new Date("2026-01-01"), windowStart: "22:00:00", windowEnd: "06:00:00" }),
+  ]);
+  expect(until(hours, "2026-10-01T12:00:00Z")).toBe("2026-10-01T22:00:00.000Z");
+  expect(until(hours, "2026-10-01T22:00:00Z")).toBe("2026-10-02T00:00:00.250Z");
+  expect(until(hours, "2026-10-02T23:59:59.999Z")).toBe("2026-10-03T06:00:00.000Z");
 });

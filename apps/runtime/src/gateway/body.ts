@@ -1,11 +1,13 @@
 /** The body of a request: its exact bytes (a digest of them tells a repeat from a conflict), its JSON, and its request id. */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import type { FastifyRequest } from "fastify";
 import { z } from "zod";
 import { GatewayError } from "./errors.ts";
 
 export type Body<T> = {
   bytes: Buffer;
+  /** As it was parsed, before it was checked. */
+  parsed: unknown;
   json: T;
   /** SHA-256 of the bytes, hex. */
   digest: string;
@@ -24,14 +26,15 @@ export const plainText = z
 /** Parses and checks a body. Throws `invalid_request` that names the first field that is wrong. */
 export function readBody<T>(request: FastifyRequest, schema: z.ZodType<T>): Body<T> {
   const bytes = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
-  const parsed = schema.safeParse(parseJson(bytes), { reportInput: false });
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0];
+  const parsed = parseJson(bytes);
+  const checked = schema.safeParse(parsed, { reportInput: false });
+  if (!checked.success) {
+    const issue = checked.error.issues[0];
     const field =
       issue === undefined || issue.path.length === 0 ? "The body" : `\`${issue.path.map(String).join(".")}\``;
     throw new GatewayError("invalid_request", `${field} is not valid: ${issue?.message ?? "it does not fit"}.`);
   }
-  return { bytes, json: parsed.data, digest: createHash("sha256").update(bytes).digest("hex") };
+  return { bytes, parsed, json: checked.data, digest: hash("sha256", bytes, "hex") };
 }
 
 /** What TypeScript does not know yet of JSON: a number's own text, read and written. */
@@ -54,12 +57,13 @@ const longNumber = /\d{16}|\d[eE]/;
 
 /**
  * A body as it was sent, to be written anew: fields in their order, and numbers with all their digits (a tool's schema may name the
- * largest of 64 bits). To be read is the parsed body, not this.
+ * largest of 64 bits; only then it is parsed again). To be read is the parsed body, not this.
  */
-export function asSent(bytes: Buffer): Record<string, unknown> {
+export function asSent({ bytes, parsed }: Body<unknown>): Record<string, unknown> {
+  if (!longNumber.test(bytes.toString("latin1"))) return parsed as Record<string, unknown>;
   const exact: Reviver = (_name, value, { source }) =>
     typeof value === "number" && source !== undefined ? json.rawJSON(source) : value;
-  return parseJson(bytes, longNumber.test(bytes.toString("latin1")) ? exact : undefined) as Record<string, unknown>;
+  return parseJson(bytes, exact) as Record<string, unknown>;
 }
 
 /** Two keys or two request ids in one request could mean one thing here and another to whoever wrote the log. */

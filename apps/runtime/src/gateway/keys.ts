@@ -2,7 +2,7 @@
  * Who is calling: `<virtual_key>.<secret>` from `Authorization: Bearer` or `x-api-key`. Whatever is wrong with a key (unknown, another
  * secret, revoked, expired, without an account) gets one and the same answer, so that nothing can be learned by trying.
  */
-import { createHash, timingSafeEqual } from "node:crypto";
+import { hash, timingSafeEqual } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
 import { type AccountRef, BillingError, type KeyLimits, parseUnits } from "@drawdown/billing";
 import { type Db, findVirtualKey, type VirtualKeyRow } from "@drawdown/db";
@@ -49,13 +49,24 @@ export async function authenticate(
   if (row === undefined || !matches || row.revokedAt !== null || (row.expiresAt !== null && row.expiresAt <= now)) {
     throw refused();
   }
-  return {
+  return callerOf(row);
+}
+
+/** Each row as a caller, made once: a row is not changed, it is read again. */
+const callers = new WeakMap<VirtualKeyRow, Caller>();
+
+function callerOf(row: VirtualKeyRow): Caller {
+  const known = callers.get(row);
+  if (known !== undefined) return known;
+  const caller: Caller = {
     virtualKey: row.virtualKey,
     account: { id: row.accountBalanceId, ownerId: row.ownerId, type: row.accountType, currency: row.currency },
     customerTypeId: row.customerTypeId,
     customerTypeMismatch: row.customerTypeId !== row.accountCustomerTypeId,
     limits: limitsOf(row),
   };
+  callers.set(row, caller);
+  return caller;
 }
 
 function limitsOf({ spendLimit, spendPeriod, ...row }: VirtualKeyRow): KeyLimits {
@@ -79,7 +90,7 @@ const noHash = Buffer.alloc(32);
 
 function secretMatches(expectedHex: string | null, secret: string): boolean {
   const expected = expectedHex === null ? noHash : Buffer.from(expectedHex, "hex");
-  const actual = createHash("sha256").update(secret).digest();
+  const actual = hash("sha256", secret, "buffer");
   return expected.length === actual.length && timingSafeEqual(expected, actual) && expectedHex !== null;
 }
 

@@ -7,10 +7,12 @@ import {
   listPrices,
   loadPriceList,
   type PriceList,
+  pricesHoldUntilMs,
   type ResolvedPrice,
   resolvePrice,
 } from "@drawdown/billing";
 import { type Db, schema } from "@drawdown/db";
+import { LRUCache } from "lru-cache";
 import type { Logger } from "../log.ts";
 import { GatewayError } from "./errors.ts";
 import type { Caller } from "./keys.ts";
@@ -23,12 +25,26 @@ export type PricedModel = {
   model: string;
 };
 
-type Known = { list: PriceList; providers: ReadonlyMap<string, Provider> };
+/** `names`: by each of them a key's list of models may allow it. */
+type Found = PricedModel & { names: readonly [string, ...string[]] };
+type Known = {
+  list: PriceList;
+  providers: ReadonlyMap<string, Provider>;
+  /** What was resolved lately, by customer type, currency, provider and model, and until when it holds. */
+  found: LRUCache<string, { found: Found; untilMs: number }>;
+};
+
+/** Names come from clients: no more of them are kept. */
+const maxFound = 10_000;
+
+function known(list: PriceList, providers: Known["providers"]): Known {
+  return { list, providers, found: new LRUCache({ max: maxFound }) };
+}
 
 export class Prices {
   readonly #db: Db;
   readonly #log: Logger;
-  #known: Known = { list: buildPriceList([]), providers: new Map() };
+  #known = known(buildPriceList([]), new Map());
   #reading: Promise<void> | undefined;
   #readAgain = false;
 
@@ -53,15 +69,26 @@ export class Prices {
     do {
       this.#readAgain = false;
       const [list, providers] = await Promise.all([loadPriceList(this.#db), this.#db.select().from(schema.provider)]);
-      this.#known = { list, providers: new Map(providers.map((provider) => [provider.name.toLowerCase(), provider])) };
+      this.#known = known(list, new Map(providers.map((provider) => [provider.name.toLowerCase(), provider])));
       for (const problem of list.problems)
         this.#log.error({ ...problem }, "a price row cannot be read: it is no price");
     } while (this.#readAgain);
   }
 
-  /** The price of a model for this caller, now. Throws `model_not_priced`, `model_not_allowed`. */
+  /** The price of a model for this caller, now; one that was asked before is not searched for again. Throws `model_not_priced`, `model_not_allowed`. */
   price(caller: Caller, asked: { model: string; provider?: string }): PricedModel {
-    const query = { customerTypeId: caller.customerTypeId, currency: caller.account.currency, at: new Date() };
+    const { found, list } = this.#known;
+    const at = new Date();
+    const name = JSON.stringify([caller.customerTypeId, caller.account.currency, asked.provider, asked.model]);
+    const before = found.get(name);
+    const priced = before !== undefined && at.getTime() < before.untilMs ? before.found : this.#find(caller, asked, at);
+    if (priced !== before?.found) found.set(name, { found: priced, untilMs: pricesHoldUntilMs(list, at) });
+    requireModel(caller, priced.names);
+    return priced;
+  }
+
+  #find(caller: Caller, asked: { model: string; provider?: string }, at: Date): Found {
+    const query = { customerTypeId: caller.customerTypeId, currency: caller.account.currency, at };
     const resolved = resolvePrice(this.#known.list, { ...asked, ...query });
     if (resolved === undefined) {
       const whose = asked.provider === undefined ? "" : ` of ${JSON.stringify(asked.provider)}`;
@@ -72,8 +99,11 @@ export class Prices {
     const model = prefixed ? asked.model.slice(prefix.length) : asked.model;
     // Without its provider a name means its maker's price: that name allows the maker's model alone.
     const bare = resolvePrice(this.#known.list, { model, ...query });
-    requireModel(caller, [`${prefix}${model}`, ...(bare?.provider === resolved.provider ? [model] : [])]);
-    return { resolved, model };
+    return {
+      resolved,
+      model,
+      names: [`${prefix}${model}`, ...(bare?.provider === resolved.provider ? [model] : [])],
+    };
   }
 
   /** The price, and the provider to send the call to. Throws `model_not_priced` for a model that nobody serves here. */

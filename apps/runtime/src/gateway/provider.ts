@@ -1,4 +1,5 @@
 /** The call to a provider: our key instead of the client's, connections kept alive, deadlines, errors passed on as they came. */
+import { EventEmitter } from "node:events";
 import type { schema } from "@drawdown/db";
 import type { FastifyReply } from "fastify";
 import { Agent, type Dispatcher, request } from "undici";
@@ -36,19 +37,31 @@ export type ProviderCall = {
   surface: Surface;
   headers: Record<string, string | string[] | undefined>;
   body: Buffer;
-  signal: AbortSignal;
+  end: CallEnd;
 };
+
+/** Ends a call to a provider. An emitter, for an AbortSignal costs each call as much as its JSON. */
+export class CallEnd extends EventEmitter {
+  ended = false;
+
+  end(): void {
+    if (this.ended) return;
+    this.ended = true;
+    this.emit("abort");
+  }
+}
 
 /** Sends a request. Resolves with the head of the answer, whatever its status; throws `upstream_error` when none came. */
 export async function callProvider(call: ProviderCall): Promise<ProviderAnswer> {
   const end = call.metrics.upstreamSeconds.startTimer({ provider: call.provider.name });
   try {
-    return await request(providerUrl(call.provider.baseUrl, call.surface.path), {
+    if (call.end.ended) throw new Error("the call was ended before it began");
+    return await request(providerUrl(call.provider, call.surface.path), {
       method: "POST",
       dispatcher: call.agent,
       headers: { ...clientHeaders(call), "content-type": "application/json", ...keyHeaders(call) },
       body: call.body,
-      signal: call.signal,
+      signal: call.end,
     });
   } catch (error) {
     throw unanswered(call, error);
@@ -62,6 +75,8 @@ export async function readWhole(call: ProviderCall, answer: ProviderAnswer): Pro
   const chunks: Buffer[] = [];
   let bytes = 0;
   try {
+    // One whose length is known is read at once: an iterator costs a promise a piece, and more.
+    if (Number(answer.headers["content-length"]) <= maxPlainBytes) return Buffer.from(await answer.body.arrayBuffer());
     for await (const chunk of answer.body as AsyncIterable<Buffer>) {
       bytes += chunk.length;
       if (bytes > maxPlainBytes) throw new Error(`the answer has more than ${maxPlainBytes} bytes`);
@@ -95,10 +110,18 @@ function upstreamError(message: string, cause?: unknown): GatewayError {
   return new GatewayError("upstream_error", message, { cause });
 }
 
+/** Each provider's row once: it is not changed, it is read again. */
+const urls = new WeakMap<Provider, string>();
+
 /** `http://host` stands for `http://host/v1`; a base with a path (`…/v1beta/openai`) is taken as it is. */
-function providerUrl(baseUrl: string, path: string): string {
-  const base = baseUrl.replace(/\/+$/, "");
-  return `${base}${new URL(base).pathname === "/" ? "/v1" : ""}${path}`;
+function providerUrl(provider: Provider, path: string): string {
+  let base = urls.get(provider);
+  if (base === undefined) {
+    const given = provider.baseUrl.replace(/\/+$/, "");
+    base = `${given}${new URL(given).pathname === "/" ? "/v1" : ""}`;
+    urls.set(provider, base);
+  }
+  return `${base}${path}`;
 }
 
 function unanswered(call: ProviderCall, error: unknown): GatewayError {

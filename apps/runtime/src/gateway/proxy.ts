@@ -16,6 +16,7 @@ import type { Caller } from "./keys.ts";
 import type { Prices } from "./prices.ts";
 import {
   answerHeaders,
+  CallEnd,
   callProvider,
   type ProviderAnswer,
   type ProviderCall,
@@ -34,6 +35,8 @@ export type ProxyDependencies = HoldDependencies & {
   drain: { ms: number; bytes: number };
   /** Requests until all of them is done, their charge included, whether or not their client is still there. */
   work: Set<Promise<unknown>>;
+  /** Calls to providers that are under way: `cut` ends them. */
+  calls: Set<CallEnd>;
   /** Aborts what is still running shortly before the process must end. */
   cut: AbortSignal;
 };
@@ -80,7 +83,7 @@ async function serve(
   const sent = bodyForProvider(priced);
   const held = await hold(deps, priced, await deps.sizes.size(priced));
   const drain = caller.limits.leavePolicy === "cut" ? noDrain : deps.drain;
-  const lasting = callSignal(deps, reply, drain.ms);
+  const lasting = callEnd(deps, reply, drain.ms);
   const upstream: ProviderCall = {
     agent: deps.agent,
     metrics: deps.metrics,
@@ -88,9 +91,10 @@ async function serve(
     surface,
     headers: request.headers,
     body: sent,
-    signal: lasting.signal,
+    end: lasting.end,
   };
-  const call: Call = { ...priced, drainBytes: drain.bytes, held, upstream, abort: lasting.abort, reply };
+  const abort = () => lasting.end.end();
+  const call: Call = { ...priced, drainBytes: drain.bytes, held, upstream, abort, reply };
   try {
     const answer = await callProvider(upstream);
     if (answer.statusCode >= 300) return await refuseAsProvider(deps, call, answer);
@@ -116,28 +120,21 @@ function routed(prices: Prices, surface: Surface, caller: Caller, model: string)
 }
 
 /** Ends a call: when the process must, and some time after its client has left. */
-function callSignal(
-  deps: ProxyDependencies,
-  reply: FastifyReply,
-  drainMs: number,
-): { signal: AbortSignal; abort: () => void; done: () => void } {
-  const over = new AbortController();
-  const abort = () => over.abort();
+function callEnd(deps: ProxyDependencies, reply: FastifyReply, drainMs: number): { end: CallEnd; done: () => void } {
+  const end = new CallEnd();
   let timer: NodeJS.Timeout | undefined;
   const left = () => {
-    timer = setTimeout(abort, drainMs);
+    timer = setTimeout(() => end.end(), drainMs);
   };
-  if (deps.cut.aborted) abort();
+  if (deps.cut.aborted) end.end();
   if (reply.raw.destroyed) left();
   reply.raw.once("close", left);
-  // Not `AbortSignal.any`: what depends on a signal as old as the process would pile up.
-  deps.cut.addEventListener("abort", abort);
+  deps.calls.add(end);
   return {
-    signal: over.signal,
-    abort,
+    end,
     done: () => {
       reply.raw.off("close", left);
-      deps.cut.removeEventListener("abort", abort);
+      deps.calls.delete(end);
       clearTimeout(timer);
     },
   };
@@ -145,7 +142,7 @@ function callSignal(
 
 /** Written anew from what was priced: a body whose fields stand twice cannot mean one thing here and another at the provider. */
 function bodyForProvider({ body, model, surface }: PricedCall): Buffer {
-  const { request_id: _, ...rest } = asSent(body.bytes);
+  const { request_id: _, ...rest } = asSent(body);
   try {
     return Buffer.from(JSON.stringify({ ...rest, model, ...surface.added(body.json) }));
   } catch (error) {

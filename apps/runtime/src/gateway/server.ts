@@ -20,6 +20,7 @@ import { requireRate } from "./limits.ts";
 import type { Memory } from "./memory.ts";
 import type { GatewayMetrics } from "./metrics.ts";
 import type { Prices } from "./prices.ts";
+import type { CallEnd } from "./provider.ts";
 import { type ProxyDependencies, proxy } from "./proxy.ts";
 import type { Refusals } from "./refusals.ts";
 import { chat } from "./surfaces/chat.ts";
@@ -74,11 +75,17 @@ export function gatewayServer(deps: GatewayDependencies): Gateway {
   });
   const inFlight = trackInFlight(app);
   const work = new Set<Promise<unknown>>();
-  const proxyDeps: ProxyDependencies = { ...deps, sizes: new HoldSizes(), work };
+  const calls = new Set<CallEnd>();
+  deps.cut.addEventListener("abort", () => {
+    for (const call of calls) call.end();
+  });
+  const proxyDeps: ProxyDependencies = { ...deps, sizes: new HoldSizes(), work, calls };
 
   app.decorateRequest("caller", undefined);
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser("*", { parseAs: "buffer" }, (_request, body, done) => done(null, body));
+  // What is sent mostly stands beside the rest: Fastify finds a parser by its name without taking the header apart.
+  for (const type of ["application/json", "*"])
+    app.addContentTypeParser(type, { parseAs: "buffer" }, (_request, body, done) => done(null, body));
   app.addHook("onRequest", (request, reply, done) => {
     nameRequest(request, reply);
     measure(deps.metrics, inFlight, request, reply);
