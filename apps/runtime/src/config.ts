@@ -71,6 +71,7 @@ const settings = z.object({
   DRAWDOWN_ADMIN_EMAIL: z.email("must be an e-mail address").optional(),
   DRAWDOWN_ADMIN_PASSWORD: z.string().min(12, "must have at least 12 characters").optional(),
   REQUEST_ID_TTL_MINUTES: whole(60, 1, 10_080),
+  GATEWAY_MAX_IN_FLIGHT: whole(10_000, 1, 1_000_000),
   UPSTREAM_SILENCE_SECONDS: whole(300, 1, 3_600),
   DRAIN_SECONDS: whole(60, 0, 3_600),
   DRAIN_KILOBYTES: whole(16_384, 0, 1_000_000),
@@ -123,6 +124,8 @@ export type Config = Readonly<{
   }>;
   admin: Readonly<{ email: string; password: string }> | undefined;
   requestTtlMs: number;
+  /** Requests that a gateway answers at once; more are refused. */
+  maxInFlight: number;
   /** The longest a provider may say nothing: before its answer's head, and between two pieces of it. */
   upstreamSilenceMs: number;
   /** How long, and how many bytes, a provider is still read for a client that has left. */
@@ -251,6 +254,7 @@ function freeze(data: z.infer<typeof settings>, stores: Stores, secrets: string[
     }),
     admin: email === undefined || password === undefined ? undefined : Object.freeze({ email, password }),
     requestTtlMs: data.REQUEST_ID_TTL_MINUTES * minuteMs,
+    maxInFlight: data.GATEWAY_MAX_IN_FLIGHT,
     upstreamSilenceMs: data.UPSTREAM_SILENCE_SECONDS * 1_000,
     drain: Object.freeze({ ms: data.DRAIN_SECONDS * 1_000, bytes: data.DRAIN_KILOBYTES * 1_024 }),
     holdPolicy: data.HOLD_POLICY,

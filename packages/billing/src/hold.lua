@@ -14,12 +14,19 @@ local TOKEN, REMEMBER_MS, KEEP_MS = ARGV[1], ARGV[2], ARGV[3]
 local ITEM_KEYS, ITEM_ARGS = 4, 14
 local ms, iso = clock()
 
-local function hold(k, a)
+-- One read for all: a call of Redis costs more than what it does.
+local read = { EPOCH }
+for i = 4, #KEYS, ITEM_KEYS do read[#read + 1] = KEYS[i] end
+local remembered = redis.call('MGET', unpack(read))
+if remembered[1] ~= TOKEN then return { 'fenced' } end
+local opened = {} -- what this call remembers: an id may stand in it twice
+
+local function hold(i, k, a)
   local account, request, holds, record = KEYS[k], KEYS[k + 1], KEYS[k + 2], KEYS[k + 3]
   local ttl_ms, amount, currency, digest, random, account_id, owner_id, account_type, request_id, key, provider, model, spend_limit, served =
     unpack(ARGV, a, a + ITEM_ARGS - 1)
 
-  local known = redis.call('GET', request)
+  local known = opened[request] or remembered[i + 1]
   if known then
     if known:sub(1, #digest + 1) ~= digest .. ' ' then return { 'conflict' } end
     local answer = known:sub(#digest + 2)
@@ -47,14 +54,14 @@ local function hold(k, a)
   redis.call('HSET', record, 'account', account_id, 'amount', amount, 'answered', expires, 'expires', expires, 'available', left,
     'request_id', request_id, 'virtual_key', key, 'provider', provider, 'model', model, 'opened', ms)
   redis.call('PEXPIRE', record, add(ttl_ms, KEEP_MS))
-  redis.call('SET', request, digest .. ' hold ' .. id, 'PX', add(ttl_ms, REMEMBER_MS))
+  opened[request] = digest .. ' hold ' .. id
+  redis.call('SET', request, opened[request], 'PX', add(ttl_ms, REMEMBER_MS))
   return { 'held', id, expires, left }
 end
 
-if redis.call('GET', EPOCH) ~= TOKEN then return { 'fenced' } end
 local replies = { 'done' }
 for i = 1, (#KEYS - 2) / ITEM_KEYS do
-  local fine, reply = pcall(hold, (i - 1) * ITEM_KEYS + 3, (i - 1) * ITEM_ARGS + 4)
+  local fine, reply = pcall(hold, i, (i - 1) * ITEM_KEYS + 3, (i - 1) * ITEM_ARGS + 4)
   replies[i + 1] = fine and reply or { 'error', type(reply) == 'table' and reply.err or tostring(reply) }
 end
 return replies

@@ -86,10 +86,15 @@ function mostPicos(price: Price, bound: Bound): bigint {
     (tokens) => tokens <= bound.inputTokens,
   );
   const tiers = reached.map((tokens) => ratesAt(price, tokens));
-  const dearest = (...kinds: RateKind[]): bigint =>
-    tiers
-      .flatMap((rates) => kinds.map((kind) => rates[kind] ?? 0n))
-      .reduce((most, rate) => (rate > most ? rate : most), 0n);
+  const dearest = (...kinds: RateKind[]): bigint => {
+    let most = 0n;
+    for (const rates of tiers)
+      for (const kind of kinds) {
+        const rate = rates[kind];
+        if (rate !== undefined && rate > most) most = rate;
+      }
+    return most;
+  };
   const input = dearest(
     "token",
     "input",

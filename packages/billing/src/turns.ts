@@ -1,5 +1,5 @@
-// Scripts that take many items of one shard. What is asked in one event-loop turn is sent as one script call; with nothing under way it
-// is sent at once. Each item is answered alone: again after its account was loaded, and after its shard's epoch changed.
+// Scripts that take many items of one shard. What is asked in one turn of the event loop is sent, within that turn, as one script call.
+// Each item is answered alone: again after its account was loaded, and after its shard's epoch changed.
 import type { Billing } from "./billing.ts";
 import { type Deduction, findForgotten } from "./draw.ts";
 import { BillingError } from "./errors.ts";
@@ -36,7 +36,6 @@ type Waiting<Outcome> = {
   resolve: (outcome: Outcome | undefined) => void;
   reject: (error: unknown) => void;
 };
-type Shard<Outcome> = { waiting: Waiting<Outcome>[]; underWay: number; scheduled: boolean };
 
 /** Items of one script call: long enough to spread its cost, short enough not to hold Redis for more than about 2 ms. */
 const MAX_ITEMS = 64;
@@ -47,7 +46,8 @@ const MAX_FENCED = 3;
 export class Turns<Outcome> {
   readonly #billing: Billing;
   readonly #script: ItemScript;
-  readonly #shards = new Map<number, Shard<Outcome>>();
+  /** What waits for the end of this turn, by shard. */
+  readonly #shards = new Map<number, Waiting<Outcome>[]>();
 
   constructor(billing: Billing, script: ItemScript) {
     this.#billing = billing;
@@ -55,26 +55,24 @@ export class Turns<Outcome> {
   }
 
   /** Resolves with what the script said of the item; undefined: there is no such account. Throws a `BillingError`: ask again. */
-  add(number: number, item: Item<Outcome>): Promise<Outcome | undefined> {
-    const shard = this.#shards.get(number) ?? { waiting: [], underWay: 0, scheduled: false };
-    this.#shards.set(number, shard);
+  add(shard: number, item: Item<Outcome>): Promise<Outcome | undefined> {
     return new Promise((resolve, reject) => {
-      shard.waiting.push({ item, resolve, reject });
-      if (shard.underWay === 0 || shard.waiting.length >= MAX_ITEMS) void this.#send(number, shard);
-      else if (!shard.scheduled) {
-        shard.scheduled = true;
-        setImmediate(() => {
-          shard.scheduled = false;
-          while (shard.waiting.length > 0) void this.#send(number, shard);
-        });
+      const one = { item, resolve, reject };
+      const waiting = this.#shards.get(shard);
+      if (waiting) waiting.push(one);
+      else {
+        if (this.#shards.size === 0) setImmediate(() => this.#sendAll());
+        this.#shards.set(shard, [one]);
       }
     });
   }
 
-  async #send(number: number, shard: Shard<Outcome>): Promise<void> {
-    shard.underWay++;
-    await settleItems(this.#billing, this.#script, number, shard.waiting.splice(0, MAX_ITEMS));
-    shard.underWay--;
+  #sendAll(): void {
+    const shards = [...this.#shards];
+    this.#shards.clear();
+    for (const [shard, waiting] of shards)
+      for (let at = 0; at < waiting.length; at += MAX_ITEMS)
+        void settleItems(this.#billing, this.#script, shard, waiting.slice(at, at + MAX_ITEMS));
   }
 }
 

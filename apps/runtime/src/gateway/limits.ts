@@ -1,8 +1,25 @@
-/** What a key may do: how often it asks, and for which models. What it may spend is checked by the scripts that hold and charge. */
+/**
+ * What a key may do: how often it asks, and for which models; and how many requests a gateway takes on at once. What a key may spend is
+ * checked by the scripts that hold and charge.
+ */
 import { admitRequest, type Billing } from "@drawdown/billing";
 import type { FastifyRequest } from "fastify";
 import { GatewayError } from "./errors.ts";
 import type { Caller } from "./keys.ts";
+
+/** Asks for something new: a capture or a release ends what was given, and is never refused; reading is cheap. */
+function asksAnew(request: FastifyRequest): boolean {
+  return request.method === "POST" && request.routeOptions.url?.endsWith("/capture") !== true;
+}
+
+/**
+ * Refuses what is more than a gateway can have in memory at once, before its body is read. It is this that bounds every queue behind it:
+ * what waits for Redis, for providers and for slow clients. Throws `billing_unavailable`.
+ */
+export function requireRoom(inFlight: number, maxInFlight: number, request: FastifyRequest): void {
+  if (inFlight <= maxInFlight || !asksAnew(request)) return;
+  throw new GatewayError("billing_unavailable", "The gateway answers as many requests as it can. Ask again.");
+}
 
 /**
  * Counts a request that may cost something against its key's requests per minute; every one counts, whatever becomes of it. Reading a
@@ -10,7 +27,7 @@ import type { Caller } from "./keys.ts";
  */
 export async function requireRate(billing: Billing, caller: Caller, request: FastifyRequest): Promise<void> {
   const { requestsPerMinute } = caller.limits;
-  if (requestsPerMinute === null || request.method !== "POST" || request.routeOptions.url?.endsWith("/capture")) return;
+  if (requestsPerMinute === null || !asksAnew(request)) return;
   const outcome = await admitRequest(billing, caller.account, caller.virtualKey, requestsPerMinute);
   if (outcome.outcome === "admitted") return;
   const seconds = String(Math.ceil(outcome.retryAfterMs / 1_000));

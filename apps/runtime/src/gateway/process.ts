@@ -58,6 +58,7 @@ async function startGateway(config: Config, port: number, log: Logger, stopping:
     stopping,
     cut: cut.signal,
     holdPolicy: config.holdPolicy,
+    maxInFlight: config.maxInFlight,
     drain: config.drain,
   });
   const applying = applyCredits({ billing, databaseUrl: config.databaseUrl, signal: closing.signal, onError });

@@ -16,7 +16,7 @@ import { errorReply, GatewayError } from "./errors.ts";
 import { HoldSizes } from "./hold-size.ts";
 import { deleteHold, postCapture, postHold } from "./holds.ts";
 import { authenticate, type Caller } from "./keys.ts";
-import { requireRate } from "./limits.ts";
+import { requireRate, requireRoom } from "./limits.ts";
 import type { Memory } from "./memory.ts";
 import type { GatewayMetrics } from "./metrics.ts";
 import type { Prices } from "./prices.ts";
@@ -47,6 +47,7 @@ export type GatewayDependencies = {
   stopping: AbortSignal;
   cut: AbortSignal;
   holdPolicy: HoldPolicy;
+  maxInFlight: number;
   drain: ProxyDependencies["drain"];
 };
 
@@ -96,6 +97,7 @@ export function gatewayServer(deps: GatewayDependencies): Gateway {
 
   app.register((routes, _options, done) => {
     routes.addHook("onRequest", async (request) => {
+      requireRoom(inFlight.count(), deps.maxInFlight, request);
       request.caller = await authenticate(deps.keys, request.headers, new Date());
       await requireRate(deps.billing, request.caller, request);
     });
