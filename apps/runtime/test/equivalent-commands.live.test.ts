@@ -5,11 +5,13 @@ import {
   type Act,
   type CommandAct,
   commandFor,
+  commandOfRecord,
   createKey,
   discardLetters,
   freezeAccount,
   giveCredit,
   NANOS_PER_UNIT,
+  readOperationRecord,
   readStats,
   refund,
   restoreLetters,
@@ -396,5 +398,41 @@ describe("an equivalent command and its function", () => {
       expect(expected).toMatchObject({ finished: true, reason });
     }
     expect(await stage.rows("SELECT 1 FROM data.operator_action")).toHaveLength(2 * pairs.length);
+  });
+
+  test("Rule 8: the record of a credit, a refund and a limit gives the command that does the same again", {
+    timeout: 60_000,
+  }, async () => {
+    const { billing, env } = stage;
+    const account = await stage.account();
+    const [deduction = ""] = await stage.charge(account, 1);
+    await drain();
+    const act: Act = { actor: "console", role: "admin", reason };
+    const credit = { accountId: account.id, amountNanos: -1n, category: "adjustment" as const };
+    await giveCredit(billing, credit, act);
+    await refund(billing, deduction, act, 1n);
+    const last = "SELECT id, action, reason, targets, counts, result, finished_at FROM data.operator_action";
+    const rows = await stage.rows<{ id: string }>(`${last} ORDER BY started_at DESC LIMIT 2`);
+    for (const { id: operation, finished_at: _, ...first } of rows.toReversed() as {
+      id: string;
+      finished_at: Date;
+    }[]) {
+      const record = await readOperationRecord(billing, operation);
+      const command = record && commandOfRecord(record);
+      if (!command) return expect.fail(`${JSON.stringify(first)} gives no command`);
+      await shell(commandFor(command, { reason }), env);
+      const [second] = await stage.rows<{ id: string }>(`${last} ORDER BY started_at DESC LIMIT 1`);
+      expect(second?.id).not.toBe(operation);
+      const plain = (row: object | undefined) => JSON.stringify(row).replace(/"audit_id":"\d+"/, "");
+      expect(plain(second)).toContain(plain(first).slice(1, -1));
+    }
+    // The same limit again changes nothing, which leaves no row.
+    const limited = await setCreditLimit(billing, account.id, NANOS_PER_UNIT, act);
+    const record = await readOperationRecord(billing, "operationId" in limited ? (limited.operationId ?? "") : "");
+    expect(record && commandOfRecord(record)).toEqual({
+      act: "credit_limit",
+      accountId: account.id,
+      limit: "1.000000000",
+    });
   });
 });

@@ -83,6 +83,7 @@ export {
   previewCleanup,
   startCleanup,
 } from "./operation-cleanup.ts";
+export { commandOfRecord } from "./operation-command.ts";
 export {
   countNewerOperations,
   countOperationItems,

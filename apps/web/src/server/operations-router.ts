@@ -1,5 +1,4 @@
 // Who did what, when, why, to what, with what result; and the acts on acts that are under way.
-import type { CommandAct, OperationRecord } from "@drawdown/billing";
 import { TRPCError } from "@trpc/server";
 import { z } from "zod";
 import { actInput, actOf } from "@/server/act-input.ts";
@@ -39,7 +38,7 @@ export const operationsRouter = router({
   /** Null when there is none of this id. */
   one: viewerProcedure.input(z.object({ id: operationId })).query(async ({ ctx, input }) => {
     const record = await domain.readOperationRecord(ctx, input.id);
-    return record === undefined ? null : { ...record, command: commandOf(record) };
+    return record === undefined ? null : { ...record, command: domain.commandOfRecord(record) };
   }),
   /** The act as it stands, until it is over. */
   live: viewerProcedure.input(z.object({ id: z.uuid() })).subscription(async function* ({ ctx, input, signal }) {
@@ -69,41 +68,6 @@ export const operationsRouter = router({
       return (await domain.controlOperation(billing, input.id, input.wish, actOf(ctx.operator, input))) ?? null;
     }),
 });
-
-/** What would be asked for to do the same again; null for acts that their record does not tell whole. */
-function commandOf({
-  operation: { action },
-  targets: { names, total },
-  firstTarget,
-}: OperationRecord): CommandAct | null {
-  const [only = ""] = names;
-  const whole = names.length === total;
-  switch (action) {
-    case "replay":
-      return whole ? { act: action, selection: { kind: "named", ids: names } } : null;
-    case "discard":
-    case "restore":
-      return whole ? { act: action, ids: names } : null;
-    case "freeze":
-    case "unfreeze":
-      return { act: action, accountId: only };
-    case "pause":
-    case "resume":
-    case "abort":
-      return { act: action, operationId: only };
-    case "cleanup":
-      return cleanupOf(names, firstTarget);
-    default:
-      return null;
-  }
-}
-
-function cleanupOf(names: readonly string[], first: OperationRecord["firstTarget"]): CommandAct | null {
-  const { cut_off_ms: cutOffMs, max_per_shard: maxPerShard } = first ?? {};
-  if (typeof cutOffMs !== "number" || typeof maxPerShard !== "number") return null;
-  const shards = names.flatMap((name) => domain.shardOfStream(name) ?? []);
-  return { act: "cleanup", shards, maxPerShard, cutOff: new Date(cutOffMs) };
-}
 
 export const operationsExport: Export = {
   columns: [
