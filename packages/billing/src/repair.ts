@@ -2,6 +2,7 @@
 // remembers its id, and the account must still be as it was looked at: so it happens once, whoever crashes, and never over a charge.
 import { randomUUID } from "node:crypto";
 import type { Billing } from "./billing.ts";
+import { BillingError } from "./errors.ts";
 import { balanceKey, epochKey, repairKey, shardOf, streamKey } from "./keys.ts";
 import { loadAccount } from "./load.ts";
 import { formatUnits } from "./money.ts";
@@ -23,8 +24,11 @@ const REMEMBER_MS = 30 * 24 * 3_600_000;
 const MAX_TRIES = 10;
 
 export type RepairOutcome = {
-  /** `moved`: the account never held still; nothing was done. `unchanged`: the plan says why. */
-  outcome: "repaired" | "unchanged" | "moved";
+  /**
+   * `moved`: the account never held still; nothing was done. `unchanged`: the plan says why. `repeated`: by this very act, before or at the
+   * same moment: the link is what came of it, the plan how the account stands now.
+   */
+  outcome: "repaired" | "unchanged" | "moved" | "repeated";
   /** Null when there was nothing to put on record. */
   operationId: string | null;
   /** The link, when there is one. */
@@ -46,6 +50,8 @@ export async function repair(
   options: { writeOff?: readonly string[] } = {},
 ): Promise<RepairOutcome> {
   checkAct(act);
+  const repeated = await answerAgain(billing, account, act.id);
+  if (repeated) return repeated;
   const resumed: string[] = [];
   for (const unfinished of await readUnfinished(billing.query, account.id)) {
     await carryOut(billing, account, unfinished);
@@ -54,25 +60,63 @@ export async function repair(
   const writeOff = options.writeOff ?? [];
   if (writeOff.length > 0) await loadAccount(billing, account);
   const plan = await planRepair(billing, account, { writeOff });
-  if (plan.outcome !== "repairable") return { outcome: "unchanged", operationId: null, link: null, plan, resumed };
   const id = act.id ?? randomUUID();
-  await record(billing, account, { ...act, id }, plan, writeOff);
+  const recorded = plan.outcome === "repairable" && (await record(billing, account, { ...act, id }, plan, writeOff));
+  if (!recorded)
+    // Whoever was asked for the same act at the same moment may have been quicker.
+    return (
+      (await answerAgain(billing, account, act.id)) ?? {
+        outcome: "unchanged",
+        operationId: null,
+        link: null,
+        plan,
+        resumed,
+      }
+    );
   billing.observe("repair.recorded", { account: account.id });
   return { ...(await carryOut(billing, account, { ...act, id })), resumed };
 }
 
 type Recorded = Required<Act>;
 
-/** Before anything happens in Redis. A dead letter is closed here, under the locks that settling it would need. */
+type First = Recorded & { action: string; account: string; result: { link?: RepairOutcome["link"] } | null };
+
+async function readFirst(query: Query, id: string): Promise<First | undefined> {
+  const [first] = await query<First>(
+    "SELECT id, actor, role, reason, action, targets->>0 AS account, result FROM data.operator_action WHERE id = $1",
+    [id],
+  );
+  return first;
+}
+
+/** What came of this very act when it was asked for before; finishes it when nobody has. Undefined: it was not. */
+async function answerAgain(
+  billing: Billing,
+  account: AccountRef,
+  id: string | undefined,
+): Promise<RepairOutcome | undefined> {
+  const first = id === undefined ? undefined : await readFirst(billing.query, id);
+  if (first === undefined) return undefined;
+  if (first.action !== "repair" || first.account !== account.id)
+    throw new BillingError("invalid_request", `The id ${first.id} is of another act.`);
+  // Its first asker may be at it in this moment: the script remembers what was done, and for both it is the same.
+  if (first.result === null) await carryOut(billing, account, first);
+  const link = (await readFirst(billing.query, first.id))?.result?.link ?? null;
+  const plan = await planRepair(billing, account);
+  return { outcome: "repeated", operationId: first.id, link, plan, resumed: [] };
+}
+
+/** Before anything happens in Redis; not when it is on record already. A dead letter is closed here, under the locks that settling it would need. */
 async function record(
   billing: Billing,
   account: AccountRef,
   act: Recorded,
   plan: RepairPlan,
   writeOff: readonly string[],
-): Promise<void> {
-  await inTransaction(billing.db, "BEGIN", async (query) => {
+): Promise<boolean> {
+  return await inTransaction(billing.db, "BEGIN", async (query) => {
     await query("SELECT 1 FROM data.account_balance WHERE id = $1 FOR NO KEY UPDATE", [account.id]);
+    if (await readFirst(query, act.id)) return false;
     const letters = await readWriteOffs(query, account.id, writeOff, { lock: true });
     await query(
       `INSERT INTO data.operator_action (id, actor, role, action, reason, targets, before, after)
@@ -98,6 +142,7 @@ async function record(
       "UPDATE data.dead_letter SET state = 'replayed', history = history || $2::jsonb WHERE id = ANY($1::bigint[])",
       [letters.map(({ deadLetterId }) => deadLetterId), JSON.stringify([event])],
     );
+    return true;
   });
 }
 

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
   type AccountRef,
@@ -354,5 +355,19 @@ describe("repair", () => {
     await expect(repair(stage.billing, account, act, { writeOff })).rejects.toMatchObject({ code: "invalid_request" });
     await stage.billing.redis.del(balanceKeyOf(account));
     expect((await readBalance(stage.billing, account))?.balanceNanos).toBe(98n * UNIT);
+  });
+
+  test("8: one act asked for twice at once is one repair: the second is answered `repeated` with the same link, and so is a third later", async () => {
+    const account = await settledAccount();
+    await stage.billing.redis.hincrby(balanceKeyOf(account), "b", 5_000_000_000);
+    const once = { ...act, id: randomUUID() };
+    const both = await Promise.all([1, 2].map(() => repair(stage.billing, account, once)));
+    const third = await repair(stage.billing, account, once);
+    expect(both.map(({ outcome }) => outcome).toSorted()).toEqual(["repaired", "repeated"]);
+    expect(third).toMatchObject({ outcome: "repeated", operationId: once.id, plan: { outcome: "nothing" } });
+    for (const { link } of [...both, third]) expect(link).toEqual(both[0]?.link);
+    expect(both[0]?.link).not.toBeNull();
+    const other = await settledAccount();
+    await expect(repair(stage.billing, other, once)).rejects.toMatchObject({ code: "invalid_request" });
   });
 });
