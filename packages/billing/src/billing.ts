@@ -1,6 +1,6 @@
 // The handle that every function of this package is given first: Redis, Postgres and what is known of the shards.
 import type { Db } from "@drawdown/db";
-import { ChargeQueue } from "./charge.ts";
+import { type ChargeOutcome, chargeScript } from "./charge.ts";
 import { BillingError } from "./errors.ts";
 import { Fence } from "./fence.ts";
 import { type CaptureOutcome, captureScript, holdScript, type ItemOutcome } from "./hold.ts";
@@ -35,7 +35,7 @@ export class Billing {
   readonly observe: Observe;
   readonly requestTtlMs: number;
   readonly fence: Fence;
-  readonly charges: ChargeQueue;
+  readonly charges: Turns<ChargeOutcome>;
   readonly holds: Turns<ItemOutcome>;
   readonly captures: Turns<CaptureOutcome>;
   readonly lanes: Lanes;
@@ -52,7 +52,7 @@ export class Billing {
     this.observe = options.observe ?? unobserved;
     this.requestTtlMs = options.requestTtlMs ?? HOUR_MS;
     this.fence = new Fence(this);
-    this.charges = new ChargeQueue(this);
+    this.charges = new Turns(this, chargeScript);
     this.holds = new Turns(this, holdScript);
     this.captures = new Turns(this, captureScript);
     this.lanes = new Lanes(this);

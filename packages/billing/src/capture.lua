@@ -5,17 +5,16 @@
 -- KEYS   1 stream  2 epoch, then per item 4: account  the account's holds  the hold's record  remembered request (without fold: the record again)
 -- ARGV   1 fence token  2 remember_ms  3 keep_ms, then per item 17: hold id  fold ('1' or '0')  digest of the request, for fold  and 14 as
 --        draw.lua
--- reply  {'fenced'} | {'done', item...}; an item is {'not_loaded'} | {'charged', id, before, after, seq} | {'repeated', remembered} |
---        {'conflict'} | {'closed'} | {'unknown'} | {'currency'} | {'error', text}
+-- reply  {'fenced'} | {'done', item...}; an item is one text: 'not_loaded' | 'charged <id cost before after seq>' | 'repeated <the same>' |
+--        'conflict' | 'closed' | 'unknown' | 'currency' | 'error <text>'
 
 local STREAM, EPOCH = KEYS[1], KEYS[2]
 local TOKEN, REMEMBER_MS, KEEP_MS = ARGV[1], ARGV[2], ARGV[3]
-local ITEM_KEYS, ITEM_ARGS = 4, 17
 local ms, iso = clock()
 
 local function again(remembered, cost) -- 'id cost before after seq'
-  if remembered:match('^%S+ (%S+)') == cost then return { 'repeated', remembered } end
-  return { 'conflict' }
+  if remembered:match('^%S+ (%S+)') == cost then return 'repeated ' .. remembered end
+  return 'conflict'
 end
 
 local function capture(k, a)
@@ -30,12 +29,12 @@ local function capture(k, a)
     local answer = known and known:sub(#digest + 2) or ''
     if answer:sub(1, #id + 1) == id .. ' ' then return again(answer, cost) end
   end
-  if record[1] ~= ARGV[first] then return { 'unknown' } end
+  if record[1] ~= ARGV[first] then return 'unknown' end
   if record[2] == 'captured' then return again(record[3], cost) end
-  if record[2] == 'voided' then return { 'closed' } end
+  if record[2] == 'voided' then return 'closed' end
   local h = redis.call('HMGET', account, 'b', 'h', 'd', 'q', 'c', 's:' .. ARGV[first + 3])
-  if not h[1] then return { 'not_loaded' } end
-  if h[5] ~= ARGV[first + 5] then return { 'currency' } end
+  if not h[1] then return 'not_loaded' end
+  if h[5] ~= ARGV[first + 5] then return 'currency' end
 
   local open = redis.call('HGET', holds, id)
   local before = h[1]
@@ -52,13 +51,8 @@ local function capture(k, a)
     redis.call('HSET', record_key, 'state', 'captured', 'result', result)
     redis.call('PEXPIRE', record_key, KEEP_MS)
   end
-  return { 'charged', id, before, after, seq }
+  return 'charged ' .. result
 end
 
 if redis.call('GET', EPOCH) ~= TOKEN then return { 'fenced' } end
-local replies = { 'done' }
-for i = 1, (#KEYS - 2) / ITEM_KEYS do
-  local fine, reply = pcall(capture, (i - 1) * ITEM_KEYS + 3, (i - 1) * ITEM_ARGS + 4)
-  replies[i + 1] = fine and reply or { 'error', type(reply) == 'table' and reply.err or tostring(reply) }
-end
-return replies
+return each_item(4, 4, 17, capture)

@@ -22,9 +22,8 @@ local ms, iso = clock()
 local forget_at = add(ms, REMEMBER_MS)
 local drawn_now = {} -- what this call remembers, by key: an id may stand in it twice
 
-local function refused(why, balance, held, limit) return 'refused ' .. why .. ' ' .. balance .. ' ' .. held .. ' ' .. limit end
-
-local function charge(i, account, request, holds, a)
+local function charge(k, a, i)
+  local account, request, holds = KEYS[k], KEYS[k + 1], KEYS[k + 2]
   local key, cost, digest = ARGV[a + 3], ARGV[a + 4], ARGV[a + 14]
   local delivered = ARGV[a + 15] == '1'
 
@@ -48,7 +47,7 @@ local function charge(i, account, request, holds, a)
     end
     if less(available, cost) then return refused('insufficient_balance', balance, held, limit) end
     local refusal = spend_refusal(ARGV[a + 16], spend, holds, key, cost, ms, iso, balance, held, limit)
-    if refusal then return table.concat(refusal, ' ') end
+    if refusal then return refusal end
   end
 
   local deduction_id = 'ded_' .. ms .. '_' .. RANDOM .. fmt('%02x', i)
@@ -59,9 +58,4 @@ local function charge(i, account, request, holds, a)
   return 'charged ' .. answer
 end
 
-local replies = { 'done' }
-for i = 1, (#KEYS - 2) / 3 do
-  local fine, reply = pcall(charge, i, KEYS[i * 3], KEYS[i * 3 + 1], KEYS[i * 3 + 2], (i - 1) * ITEM + 4)
-  replies[i + 1] = fine and reply or 'error ' .. (type(reply) == 'table' and reply.err or tostring(reply))
-end
-return replies
+return each_item(3, 4, ITEM, charge)

@@ -19,15 +19,17 @@ local function spend_after(field, cost, ms, iso)
   return period .. ' ' .. start .. ' ' .. add(drawn, cost) .. rest
 end
 
+local function refused(why, balance, held, limit) return 'refused ' .. why .. ' ' .. balance .. ' ' .. held .. ' ' .. limit end
+
 -- Whether a key may draw an amount, given its limit ('period nanos', or ''). Nil: it may; else the script's reply, whose end is what the
 -- key drew in this period and what it holds. Expired holds count for nothing.
 local function spend_refusal(limit, field, holds, key, amount, ms, iso, balance, held, credit_limit)
   if limit == '' then return nil end
   local wanted, most = limit:match('^(%a+) (%d+)$')
   local period, start, drawn, rest = (field or ''):match('^(%a+) (%S+) (%d+)(.*)$')
-  if period ~= wanted then return { 'spend_unknown' } end
+  if period ~= wanted then return 'spend_unknown' end
   if spend_start(period, ms, iso) > start then drawn, rest = '0', '' end
-  if rest ~= '' then return { 'spend_unknown' } end
+  if rest ~= '' then return 'spend_unknown' end
   -- A key holds no more than its account does: mostly that is enough to know, and no hold is looked at.
   if not less(most, add(add(drawn, held), amount)) then return nil end
   local reserved, now, pattern = '0', tonumber(ms), '^(%d+) (%d+) [01] (.*)$'
@@ -36,7 +38,7 @@ local function spend_refusal(limit, field, holds, key, amount, ms, iso, balance,
     if of == key and tonumber(expires) > now then reserved = add(reserved, sum) end
   end
   if not less(most, add(add(drawn, reserved), amount)) then return nil end
-  return { 'refused', 'spend_limit', balance, held, credit_limit, drawn, reserved }
+  return refused('spend_limit', balance, held, credit_limit) .. ' ' .. drawn .. ' ' .. reserved
 end
 
 -- The deduction of the 14 arguments from ARGV[a]: account_id owner_id account_type virtual_key cost(nanos) currency provider model
@@ -82,4 +84,15 @@ local function release_if_short(account, holds, held, wanted_below, now)
   local rest = sub(held, expired)
   redis.call('HSET', account, 'h', rest)
   return rest
+end
+
+-- The script's reply: for each item, of so many keys from KEYS[3] on and so many arguments, what `act` says of it, a text. One that fails is
+-- answered alone. `act` is given where its keys and arguments begin, and its number.
+local function each_item(item_keys, first_arg, item_args, act)
+  local replies = { 'done' }
+  for i = 1, (#KEYS - 2) / item_keys do
+    local fine, reply = pcall(act, (i - 1) * item_keys + 3, (i - 1) * item_args + first_arg, i)
+    replies[i + 1] = fine and reply or 'error ' .. (type(reply) == 'table' and reply.err or tostring(reply))
+  end
+  return replies
 end

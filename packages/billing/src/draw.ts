@@ -108,11 +108,8 @@ export function randomId(): string {
 }
 
 /** What a script refused for: `why balance held limit`, for `spend_limit` also `drawn reserved`. */
-export function readRefusal(
-  [why, balance = "", held = "", credit = "", drawn = "", reserved = ""]: readonly string[],
-  requiredNanos: bigint,
-  spendLimit: SpendLimit | undefined,
-): Refusal {
+export function readRefusal(text: string, requiredNanos: bigint, spendLimit: SpendLimit | undefined): Refusal {
+  const [why, balance = "", held = "", credit = "", drawn = "", reserved = ""] = text.split(" ");
   const [balanceNanos, heldNanos] = [BigInt(balance), BigInt(held)];
   const availableNanos = balanceNanos + BigInt(credit) - heldNanos;
   const refusal = { outcome: "refused", balanceNanos, heldNanos, availableNanos, requiredNanos } as const;

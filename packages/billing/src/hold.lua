@@ -5,44 +5,43 @@
 -- ARGV   1 fence token  2 remember_ms  3 keep_ms: how long a record outlives its hold, then per item 14: ttl_ms  amount(nanos)  currency
 --        digest  random  account_id  owner_id  account_type  request_id  virtual_key  provider  model  spend limit of the key: 'period
 --        nanos' or ''  '1' when our own gateway gives the service, else '0'
--- reply  {'fenced'} | {'done', item...}; an item is {'not_loaded'} | {'held', id, expires_ms, available after} | {'repeated', id} |
---        {'answered', remembered} | {'conflict'} | {'refused', why, balance, held, limit[, drawn, reserved]} | {'spend_unknown'} |
---        {'error', text}
+-- reply  {'fenced'} | {'done', item...}; an item is one text: 'not_loaded' | 'held <id expires_ms available after>' | 'repeated <id>' |
+--        'answered <remembered>' | 'conflict' | 'refused <why balance held limit[ drawn reserved]>' | 'spend_unknown' | 'error <text>'
 
 local EPOCH, DUE = KEYS[1], KEYS[2]
 local TOKEN, REMEMBER_MS, KEEP_MS = ARGV[1], ARGV[2], ARGV[3]
-local ITEM_KEYS, ITEM_ARGS = 4, 14
+local ITEM = 14
 local ms, iso = clock()
 
 -- One read for all: a call of Redis costs more than what it does.
 local read = { EPOCH }
-for i = 4, #KEYS, ITEM_KEYS do read[#read + 1] = KEYS[i] end
+for i = 4, #KEYS, 4 do read[#read + 1] = KEYS[i] end
 local remembered = redis.call('MGET', unpack(read))
 if remembered[1] ~= TOKEN then return { 'fenced' } end
 local opened = {} -- what this call remembers: an id may stand in it twice
 
-local function hold(i, k, a)
+local function hold(k, a, i)
   local account, request, holds, record = KEYS[k], KEYS[k + 1], KEYS[k + 2], KEYS[k + 3]
   local ttl_ms, amount, currency, digest, random, account_id, owner_id, account_type, request_id, key, provider, model, spend_limit, served =
-    unpack(ARGV, a, a + ITEM_ARGS - 1)
+    unpack(ARGV, a, a + ITEM - 1)
 
   local known = opened[request] or remembered[i + 1]
   if known then
-    if known:sub(1, #digest + 1) ~= digest .. ' ' then return { 'conflict' } end
+    if known:sub(1, #digest + 1) ~= digest .. ' ' then return 'conflict' end
     local answer = known:sub(#digest + 2)
-    if answer:sub(1, 5) == 'hold ' then return { 'repeated', answer:sub(6) } end
-    return { 'answered', answer }
+    if answer:sub(1, 5) == 'hold ' then return 'repeated ' .. answer:sub(6) end
+    return 'answered ' .. answer
   end
 
   local h = redis.call('HMGET', account, 'b', 'h', 'l', 's', 'c', 's:' .. key)
   local balance, held, limit = h[1], h[2], h[3]
-  if not balance then return { 'not_loaded' } end
-  if h[5] ~= currency then return { 'refused', 'currency_mismatch', balance, held, limit } end
-  if h[4] ~= 'active' then return { 'refused', 'account_frozen', balance, held, limit } end
+  if not balance then return 'not_loaded' end
+  if h[5] ~= currency then return refused('currency_mismatch', balance, held, limit) end
+  if h[4] ~= 'active' then return refused('account_frozen', balance, held, limit) end
   local coverable = add(balance, limit)
   held = release_if_short(account, holds, held, sub(coverable, amount), ms)
   local available = sub(coverable, held)
-  if less(available, amount) then return { 'refused', 'insufficient_balance', balance, held, limit } end
+  if less(available, amount) then return refused('insufficient_balance', balance, held, limit) end
   local refusal = spend_refusal(spend_limit, h[6], holds, key, amount, ms, iso, balance, held, limit)
   if refusal then return refusal end
 
@@ -56,12 +55,7 @@ local function hold(i, k, a)
   redis.call('PEXPIRE', record, add(ttl_ms, KEEP_MS))
   opened[request] = digest .. ' hold ' .. id
   redis.call('SET', request, opened[request], 'PX', add(ttl_ms, REMEMBER_MS))
-  return { 'held', id, expires, left }
+  return 'held ' .. id .. ' ' .. expires .. ' ' .. left
 end
 
-local replies = { 'done' }
-for i = 1, (#KEYS - 2) / ITEM_KEYS do
-  local fine, reply = pcall(hold, i, (i - 1) * ITEM_KEYS + 3, (i - 1) * ITEM_ARGS + 4)
-  replies[i + 1] = fine and reply or { 'error', type(reply) == 'table' and reply.err or tostring(reply) }
-end
-return replies
+return each_item(4, 4, ITEM, hold)

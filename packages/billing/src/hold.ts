@@ -19,7 +19,7 @@ import { balanceKey, chargeKey, epochKey, holdKey, holdsDueKey, holdsKey, shardO
 import { loadScript, replyArray, replyText, runScript, type Script } from "./redis.ts";
 import { type SpendLimit, spendArg } from "./spend.ts";
 import type { AccountRef } from "./stream.ts";
-import type { ItemScript } from "./turns.ts";
+import type { Item, ItemScript } from "./turns.ts";
 
 const scripts = { void: loadScript("./void.lua"), extend: loadScript("./extend.lua") };
 
@@ -27,18 +27,21 @@ const scripts = { void: loadScript("./void.lua"), extend: loadScript("./extend.l
 const KEEP_MS = 24 * 60 * 60_000;
 const MAX_TRIES = 8;
 
-export const holdScript: ItemScript = {
+export const holdScript: ItemScript<ItemOutcome> = {
   script: loadScript("./draw.lua", "./hold.lua"),
   keys: (shard) => [epochKey(shard), holdsDueKey(shard)],
   args: (billing) => [String(billing.requestTtlMs), String(KEEP_MS)],
   draws: false,
+  read: readHold,
+  readBooks: (deduction) => ({ outcome: "answered", ...deduction }),
 };
 
-export const captureScript: ItemScript = {
+export const captureScript: ItemScript<CaptureOutcome> = {
   script: loadScript("./draw.lua", "./capture.lua"),
   keys: (shard) => [streamKey(shard), epochKey(shard)],
   args: (billing) => [String(billing.requestTtlMs), String(KEEP_MS)],
   draws: true,
+  read: readCapture,
 };
 
 export type HoldRequest = {
@@ -105,9 +108,7 @@ export async function openHold(billing: Billing, request: HoldRequest): Promise<
   const args = [String(ttlMs), amountNanos.toString(), account.currency, digestArg(request.digest), random];
   args.push(account.id, account.ownerId, account.type, requestId, virtualKey, provider, model);
   args.push(spendArg(spendLimit), request.served ? "1" : "0");
-  const read = (reply: readonly string[]) => readHold(reply, request);
-  const readBooks = (deduction: Deduction): ItemOutcome => ({ outcome: "answered", ...deduction });
-  const item = { account, requestId, virtualKey, spendLimit, keys, args, read, readBooks };
+  const item = { account, requestId, virtualKey, spendLimit, amountNanos, keys, args };
   const outcome = (await billing.holds.add(shard, item)) ?? { outcome: "unknown_account" };
   return outcome.outcome === "known" ? await readAgain(billing, shard, outcome.holdId) : outcome;
 }
@@ -115,21 +116,23 @@ export async function openHold(billing: Billing, request: HoldRequest): Promise<
 /** `known`: this request id was answered with this hold. */
 export type ItemOutcome = HoldOutcome | { outcome: "known"; holdId: string };
 
-function readHold(reply: readonly string[], { amountNanos, spendLimit }: HoldRequest): ItemOutcome {
-  const [word, a = "", b = "", c = ""] = reply;
+function readHold(word: string, rest: string, { amountNanos, spendLimit }: Item): ItemOutcome {
   switch (word) {
-    case "held":
-      return { outcome: "held", holdId: a, amountNanos, expiresAt: new Date(Number(b)), availableNanos: BigInt(c) };
+    case "held": {
+      const [holdId = "", expires = "", available = ""] = rest.split(" ");
+      const expiresAt = new Date(Number(expires));
+      return { outcome: "held", holdId, amountNanos, expiresAt, availableNanos: BigInt(available) };
+    }
     case "repeated":
-      return { outcome: "known", holdId: a };
+      return { outcome: "known", holdId: rest };
     case "answered":
-      return { outcome: "answered", ...readRemembered(a) };
+      return { outcome: "answered", ...readRemembered(rest) };
     case "conflict":
       return { outcome: "conflict" };
     case "refused":
-      return readRefusal(reply.slice(1), amountNanos, spendLimit);
+      return readRefusal(rest, amountNanos, spendLimit);
     default:
-      throw new TypeError(`hold.lua answered ${reply.join(" ")}`);
+      throw new TypeError(`hold.lua answered ${word} ${rest}`);
   }
 }
 
@@ -165,25 +168,16 @@ export async function captureHold(
   const keys = [balanceKey(shard, account.type, account.ownerId), holdsKey(shard, account.id), record];
   keys.push(request ? chargeKey(shard, account.id, requestId) : record);
   const args = [holdId, request ? "1" : "0", request?.digest ?? "", ...drawArgs({ ...drawn, account }, requestId)];
-  const read = (reply: readonly string[]) => readCapture(reply, drawn.costNanos);
-  const item = { account, requestId, virtualKey: drawn.virtualKey, spendLimit: undefined, keys, args, read };
+  const { virtualKey, costNanos: amountNanos } = drawn;
+  const item = { account, requestId, virtualKey, spendLimit: undefined, amountNanos, keys, args };
   return (await billing.captures.add(shard, item)) ?? { outcome: "unknown_account" };
 }
 
-function readCapture(reply: readonly string[], costNanos: bigint): CaptureOutcome {
-  const [word, a = "", b = "", c = "", d = ""] = reply;
+function readCapture(word: string, rest: string): CaptureOutcome {
   switch (word) {
     case "charged":
-      return {
-        outcome: "charged",
-        deductionId: a,
-        costNanos,
-        balanceBeforeNanos: BigInt(b),
-        balanceAfterNanos: BigInt(c),
-        accountSeq: BigInt(d),
-      };
     case "repeated":
-      return { outcome: "repeated", ...readRemembered(a) };
+      return { outcome: word, ...readRemembered(rest) };
     case "conflict":
     case "closed":
       return { outcome: word };
@@ -192,7 +186,7 @@ function readCapture(reply: readonly string[], costNanos: bigint): CaptureOutcom
     case "currency":
       throw new BillingError("invalid_request", "The account has another currency.");
     default:
-      throw new TypeError(`capture.lua answered ${reply.join(" ")}`);
+      throw new TypeError(`capture.lua answered ${word} ${rest}`);
   }
 }
 

@@ -43,7 +43,8 @@ async function askServer(lane: Lane): Promise<void> {
   lane.asking = true;
   try {
     const said = await lane.client.info("replication");
-    lane.server = `:${/^master_replid:(\w+)/m.exec(said)?.[1]}:`;
+    // A replica has its master's id, and keeps our connection when it is promoted.
+    lane.server = /^role:master\b/m.test(said) ? `:${/^master_replid:(\w+)/m.exec(said)?.[1]}:` : undefined;
   } catch {
     lane.server = undefined;
   } finally {
