@@ -22,7 +22,7 @@ beforeAll(async () => {
 afterAll(() => closeDb(db));
 beforeEach(async () => {
   await db.$client.query(
-    "TRUNCATE data.operator, data.operator_session, data.operator_credential, data.operator_rate_limit, data.operation_item, data.operator_action",
+    "TRUNCATE data.operator, data.operator_session, data.operator_credential, data.operator_rate_limit, data.operator_action CASCADE",
   );
 });
 
