@@ -16,6 +16,7 @@ export const least: Record<string, Role> = {
   "account.accept": "admin",
   "account.balanceAt": "viewer",
   "account.balanceOverTime": "viewer",
+  "account.closing": "viewer",
   "account.credit": "admin",
   "account.freeze": "admin",
   "account.header": "viewer",
