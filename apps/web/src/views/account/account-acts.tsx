@@ -1,8 +1,6 @@
 "use client";
 
 // What an operator can do to an account. What his role does not allow stays in sight, and says why.
-import type { AccountStanding } from "@drawdown/billing";
-import type { AccountHeader } from "@drawdown/db";
 import { Ellipsis, Gauge, Link2, Plus, Scale, Snowflake, Sun } from "lucide-react";
 import { type ReactNode, useState } from "react";
 import { useTranslations } from "use-intl";
@@ -10,6 +8,7 @@ import { useReasonAgainst } from "@/console/operator.tsx";
 import { Button } from "@/ui/button.tsx";
 import { Menu, MenuItem } from "@/ui/menu.tsx";
 import { openedOnDemand } from "@/ui/on-demand.tsx";
+import type { ActOn } from "@/views/account/account-changed.ts";
 
 const CheckDialog = openedOnDemand(
   () => import("@/views/account/check-dialog.tsx").then((module) => module.CheckDialog),
@@ -28,7 +27,6 @@ const StatusDialog = openedOnDemand(
   "dialog",
 );
 
-export type ActOn = { account: AccountHeader; standing: AccountStanding | undefined };
 type Open = "credit" | "status" | "limit" | "reconcile" | "verify";
 
 const small = "size-4";

@@ -12,7 +12,7 @@ import { useTRPC } from "@/trpc/client.ts";
 import { Amount } from "@/ui/amount.tsx";
 import { Select } from "@/ui/select.tsx";
 import { TextField } from "@/ui/text-field.tsx";
-import type { ActOn } from "@/views/account/account-acts.tsx";
+import type { ActOn } from "@/views/account/account-changed.ts";
 import { useAccountChanged } from "@/views/account/account-changed.ts";
 
 const CATEGORIES = ["top_up", "adjustment", "refund"] as const;

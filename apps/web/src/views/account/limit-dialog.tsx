@@ -10,7 +10,7 @@ import { BalancePreview } from "@/console/balance-preview.tsx";
 import { negated, plus, readAmount } from "@/console/decimals.ts";
 import { useTRPC } from "@/trpc/client.ts";
 import { TextField } from "@/ui/text-field.tsx";
-import type { ActOn } from "@/views/account/account-acts.tsx";
+import type { ActOn } from "@/views/account/account-changed.ts";
 import { useAccountChanged } from "@/views/account/account-changed.ts";
 
 type Props = ActOn & { open: boolean; onOpenChange: (open: boolean) => void };

@@ -14,7 +14,7 @@ import { Disclosure } from "@/ui/disclosure.tsx";
 import { Select } from "@/ui/select.tsx";
 import { TextField } from "@/ui/text-field.tsx";
 import { Cost } from "@/views/settings-prices/price-change.tsx";
-import type { CustomerTypes } from "@/views/settings-prices/prices-view.tsx";
+import type { CustomerTypes } from "@/views/settings-prices/price-text.ts";
 
 const COUNTS = ["input", "cached", "written", "output"] as const;
 type Counts = Record<(typeof COUNTS)[number], string>;

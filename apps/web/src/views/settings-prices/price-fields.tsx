@@ -8,6 +8,7 @@ import { MomentField } from "@/ui/moment-field.tsx";
 import { Select } from "@/ui/select.tsx";
 import { TextArea, TextField } from "@/ui/text-field.tsx";
 import {
+  type CustomerTypes,
   DETAIL_RATES,
   PRICE_MODELS,
   type PriceText,
@@ -19,7 +20,6 @@ import {
   type Unit,
   unitOf,
 } from "@/views/settings-prices/price-text.ts";
-import type { CustomerTypes } from "@/views/settings-prices/prices-view.tsx";
 
 type Part = { value: PriceText; onChange: (value: PriceText) => void };
 

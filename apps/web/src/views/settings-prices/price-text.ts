@@ -3,6 +3,9 @@ import type { PriceToSet } from "@drawdown/billing";
 import { parsePrice } from "@drawdown/billing/money";
 import type { DetailPrices, PriceListRow, PriceTier } from "@drawdown/db";
 
+/** Who may have prices of their own. */
+export type CustomerTypes = readonly { id: string; name: string }[];
+
 export const PRICE_MODELS = ["per_input_output", "per_token", "per_request"] as const;
 export type PriceModel = (typeof PRICE_MODELS)[number];
 

@@ -16,7 +16,7 @@ import { useTRPC } from "@/trpc/client.ts";
 import { Button } from "@/ui/button.tsx";
 import { CallCostCard } from "@/views/settings-prices/call-cost.tsx";
 import { type AskedOfPrice, priceColumns } from "@/views/settings-prices/price-columns.tsx";
-import { blankPrice, textOf } from "@/views/settings-prices/price-text.ts";
+import { blankPrice, type CustomerTypes, textOf } from "@/views/settings-prices/price-text.ts";
 import { RemovePrice } from "@/views/settings-prices/remove-price.tsx";
 import { SetPrice } from "@/views/settings-prices/set-price.tsx";
 
@@ -27,7 +27,6 @@ const SOURCES = ["operator", "imported"] as const;
 const EVERYBODY = "everybody";
 
 type Asked = { source?: (typeof SOURCES)[number]; holds?: "now" };
-export type CustomerTypes = readonly { id: string; name: string }[];
 
 export function PricesView() {
   const t = useTranslations("prices");

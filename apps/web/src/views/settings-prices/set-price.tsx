@@ -10,8 +10,7 @@ import { ActDialog } from "@/console/act-dialog.tsx";
 import { useTRPCClient } from "@/trpc/client.ts";
 import { PriceChangePreview } from "@/views/settings-prices/price-change.tsx";
 import { PriceFields } from "@/views/settings-prices/price-fields.tsx";
-import { meaningOf, type PriceText } from "@/views/settings-prices/price-text.ts";
-import type { CustomerTypes } from "@/views/settings-prices/prices-view.tsx";
+import { type CustomerTypes, meaningOf, type PriceText } from "@/views/settings-prices/price-text.ts";
 
 export function SetPrice({
   start,

@@ -1,3 +1,4 @@
+import type { ProvenShard, ShardStats } from "@drawdown/billing";
 import { ChevronDown, ChevronRight } from "lucide-react";
 import type { useTranslations } from "use-intl";
 import { Badge } from "@/ui/badge.tsx";
@@ -5,7 +6,9 @@ import { Button } from "@/ui/button.tsx";
 import { bytesText } from "@/ui/bytes.ts";
 import type { Column } from "@/ui/data-table.tsx";
 import { Duration } from "@/ui/moment.tsx";
-import type { ShardRow } from "@/views/streams/streams-view.tsx";
+
+/** One shard as the page shows it; `proven` is undefined while the books are away. */
+export type ShardRow = ShardStats & { proven: ProvenShard | undefined };
 
 type Words = ReturnType<typeof useTranslations<"streams">>;
 

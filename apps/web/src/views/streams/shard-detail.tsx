@@ -15,7 +15,7 @@ import { Identifier } from "@/ui/identifier.tsx";
 import { KeyValues } from "@/ui/key-values.tsx";
 import { Duration, Moment } from "@/ui/moment.tsx";
 import { SkeletonLines } from "@/ui/states.tsx";
-import type { ShardRow } from "@/views/streams/streams-view.tsx";
+import type { ShardRow } from "@/views/streams/shard-columns.tsx";
 
 type ShardDetailProps = { row: ShardRow; onClean: () => void; onReprocess: () => void };
 

@@ -1,7 +1,7 @@
 "use client";
 
 // The streams, shard by shard. A row opens to its ids, its consumers and what is unaccounted in it.
-import type { ProvenShard, ShardStats, StreamStats } from "@drawdown/billing";
+import type { ProvenShard, StreamStats } from "@drawdown/billing";
 import { Eraser } from "lucide-react";
 import { useMemo, useState } from "react";
 import { useTranslations } from "use-intl";
@@ -23,11 +23,8 @@ import { Duration } from "@/ui/moment.tsx";
 import { Stat, StatGroup } from "@/ui/stat.tsx";
 import { SkeletonTable } from "@/ui/states.tsx";
 import { CleanupDialog } from "@/views/streams/cleanup-dialog.tsx";
-import { shardColumns } from "@/views/streams/shard-columns.tsx";
+import { type ShardRow, shardColumns } from "@/views/streams/shard-columns.tsx";
 import { ShardDetail } from "@/views/streams/shard-detail.tsx";
-
-/** One shard as the page shows it; `proven` is undefined while the books are away. */
-export type ShardRow = ShardStats & { proven: ProvenShard | undefined };
 
 /** Null: closed. */
 type Cleaning = { shard: number | null } | null;
