@@ -27,10 +27,14 @@ export async function redisAlone(billing: Billing, redisUrl: string, ms: number)
   const command = ["EVALSHA", script.sha, String(keys.length), ...keys, ...args];
   const [stream = ""] = keys;
   let count = 20_000;
+  let rounds = 0;
   const round = async () => {
+    rounds += 1;
+    // It seeds its numbers with the second and its process id, so two rounds may draw the same ones.
+    const own = command.map((part) => part.replace(RANDOM_DIGITS, `${RANDOM_DIGITS}-${rounds}`));
     const before = await redis.xlen(stream);
     const load = ["-P", "32", "-c", "8", "-n", String(count), "-r", String(2 ** 31 - 1), "--csv"];
-    const { stdout } = await promisify(execFile)(program, ["-p", new URL(redisUrl).port, ...load, ...command]);
+    const { stdout } = await promisify(execFile)(program, ["-p", new URL(redisUrl).port, ...load, ...own]);
     const perSecond = Number(/^"EVALSHA.*?,"([\d.]+)"/m.exec(stdout)?.[1]);
     const charged = (await redis.xlen(stream)) - before;
     // Two of its random numbers may be the same.
