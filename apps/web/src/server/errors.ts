@@ -37,14 +37,20 @@ export function storeFailureOf(error: unknown): StoreFailure {
 }
 
 export function storeFailure(error: TRPCError): StoreFailure {
-  const { cause } = error;
-  return cause instanceof domain.BillingError ? { code: cause.code, retryable: cause.retryable } : null;
+  return storeFailureOf(error.cause);
 }
 
 function failureOf(cause: unknown): BillingError | undefined {
-  if (cause instanceof domain.BillingError) return cause;
+  if (cause instanceof domain.BillingError) return isMisunderstood(cause.cause) ? undefined : cause;
   if (!isConnectionFailure(cause)) return undefined;
   return new domain.BillingError("postgres_unavailable", "The books cannot be reached.", { cause });
+}
+
+/** Postgres is there, and knows no such table or column: a fault of the console's own server (a migration that was not run). */
+function isMisunderstood(cause: unknown): boolean {
+  return (
+    cause instanceof Error && "code" in cause && typeof cause.code === "string" && /^42[0-9A-Z]{3}$/.test(cause.code)
+  );
 }
 
 /** Queries of packages/db throw what the driver throws: a broken or refused connection, a server that is stopping, starting, or full. */
