@@ -35,7 +35,7 @@ const SETTINGS = {
   shared_buffers: "1GB",
 };
 
-type Query = { name: string; run: () => Promise<unknown> };
+export type ListQuery = { name: string; run: () => Promise<unknown> };
 
 export const lists: Family = {
   rows: ["list_10m_vs_10k"],
@@ -55,7 +55,7 @@ export const lists: Family = {
     }),
 };
 
-async function openBooks(serverUrl: string, name: string, rows: number): Promise<{ db: Db; queries: Query[] }> {
+async function openBooks(serverUrl: string, name: string, rows: number): Promise<{ db: Db; queries: ListQuery[] }> {
   const admin = connectDb(serverUrl);
   await admin.$client.query(`CREATE DATABASE ${name}`);
   await closeDb(admin);
@@ -63,9 +63,14 @@ async function openBooks(serverUrl: string, name: string, rows: number): Promise
   url.pathname = `/${name}`;
   await migrate(url.href);
   const db = connectDb(url.href, { queryTimeoutMs: 0 });
-  // As many of each unusual kind in both: a page of them is full in both.
+  return { db, queries: await fillAndAsk(db, rows) };
+}
+
+/** Fills an empty, migrated database, and returns every page that is asked of it. */
+export async function fillAndAsk(db: Db, rows: number): Promise<ListQuery[]> {
+  // As many of each unusual kind, however many rows there are: a page of them is full.
   const filled = await fillBooks(db, rows, { unusual: LARGE / rows, unchecked: true });
-  const queries: Query[] = [];
+  const queries: ListQuery[] = [];
   for (const filters of [...deductionFilters, ...namedDeductions(filled)])
     queries.push(
       ...(await pagesOf(`deductions ${JSON.stringify(filters)}`, (page) => listDeductions(db, filters, page))),
@@ -74,14 +79,14 @@ async function openBooks(serverUrl: string, name: string, rows: number): Promise
     const list: List = (page) => listTrail(db, filled.bigAccountId, filters, page);
     queries.push(...(await pagesOf(`trail ${JSON.stringify(filters)}`, list)));
   }
-  return { db, queries };
+  return queries;
 }
 
 type List = (request: PageRequest) => Promise<Page<unknown>>;
 
 /** The first page and a deep one, from both ends. */
-async function pagesOf(name: string, list: List): Promise<Query[]> {
-  const queries: Query[] = [];
+async function pagesOf(name: string, list: List): Promise<ListQuery[]> {
+  const queries: ListQuery[] = [];
   for (const order of ["newest", "oldest"] as const) {
     queries.push({ name: `${name}, ${order}, first page`, run: () => list({ limit: 50, order }) });
     let page = await list({ limit: 1_000, order });
@@ -98,7 +103,7 @@ async function pagesOf(name: string, list: List): Promise<Query[]> {
 }
 
 /** The worst of all pages, each by its median over rounds that take turns. */
-async function compare(small: readonly Query[], large: readonly Query[]): Promise<Row> {
+async function compare(small: readonly ListQuery[], large: readonly ListQuery[]): Promise<Row> {
   let worst = { ratio: 0, name: "", small: 0, large: 0 };
   for (const [i, query] of large.entries()) {
     const taken = { small: [] as number[], large: [] as number[] };
