@@ -83,6 +83,7 @@ const settings = z.object({
     .optional(),
   CONSUMER_BATCH_SIZE: wholeNumber(1, 10_000).optional(),
   CONSUMER_BLOCK_TIME_MS: wholeNumber(10, 60_000).optional(),
+  CONSUMER_GATHER_MS: wholeNumber(0, 1_000).optional(),
   CONSUMER_MAX_RETRIES: wholeNumber(1, 100).optional(),
   CONSUMER_RETRY_DELAY_MS: wholeNumber(1, 60_000).optional(),
   CLEANUP_INTERVAL_MINUTES: whole(60, 1, 10_080),
@@ -137,7 +138,7 @@ export type Config = Readonly<{
   /** Undefined: the worker takes a name of its own. */
   consumerName: string | undefined;
   /** Only what is set: the rest is as `consume` has it. */
-  consumer: Readonly<Partial<Record<"batchSize" | "blockTimeMs" | "maxRetries" | "retryDelayMs", number>>>;
+  consumer: Readonly<Partial<Record<"batchSize" | "blockTimeMs" | "gatherMs" | "maxRetries" | "retryDelayMs", number>>>;
   cleanup: Readonly<{
     intervalMs: number;
     firstDelayMs: number;
@@ -263,6 +264,7 @@ function freeze(data: z.infer<typeof settings>, stores: Stores, secrets: string[
     consumer: Object.freeze({
       ...(data.CONSUMER_BATCH_SIZE === undefined ? {} : { batchSize: data.CONSUMER_BATCH_SIZE }),
       ...(data.CONSUMER_BLOCK_TIME_MS === undefined ? {} : { blockTimeMs: data.CONSUMER_BLOCK_TIME_MS }),
+      ...(data.CONSUMER_GATHER_MS === undefined ? {} : { gatherMs: data.CONSUMER_GATHER_MS }),
       ...(data.CONSUMER_MAX_RETRIES === undefined ? {} : { maxRetries: data.CONSUMER_MAX_RETRIES }),
       ...(data.CONSUMER_RETRY_DELAY_MS === undefined ? {} : { retryDelayMs: data.CONSUMER_RETRY_DELAY_MS }),
     }),

@@ -25,11 +25,16 @@ export class BatchSize {
     return this.#now;
   }
 
-  /** A batch that left more of a shard behind, and was quickly settled, makes the next one larger; a slow one makes it smaller. */
-  learn(batch: readonly RawEntry[], settledInMs: number): void {
+  /**
+   * A batch that left more of a shard behind, and was quickly settled, makes the next one larger; a slow one makes it smaller. Returns whether
+   * there is more to read.
+   */
+  learn(batch: readonly RawEntry[], settledInMs: number): "more" | "all" {
     const shards = Map.groupBy(batch, ({ shard }) => shard);
     const fullest = Math.max(0, ...[...shards.values()].map(({ length }) => length));
+    const left = fullest >= this.#now ? "more" : "all";
     if (settledInMs > LONG_MS) this.#now = Math.max(this.#least, Math.floor(this.#now / 2));
-    else if (settledInMs < LONG_MS / 2 && fullest >= this.#now) this.#now = Math.min(this.#most, this.#now * 2);
+    else if (settledInMs < LONG_MS / 2 && left === "more") this.#now = Math.min(this.#most, this.#now * 2);
+    return left;
   }
 }

@@ -26,6 +26,8 @@ export type ConsumeSettings = {
   batchSize: number;
   /** How long a read waits for the first entry. */
   blockTimeMs: number;
+  /** From a batch to the next read, unless more is waiting than was read: entries cost less together, and one that comes alone waits for none. */
+  gatherMs: number;
   /** Attempts of an entry alone before it is a dead letter. */
   maxRetries: number;
   /** Before the second attempt; doubles. */
@@ -39,6 +41,7 @@ export type ConsumeSettings = {
 export const defaultConsumeSettings: ConsumeSettings = {
   batchSize: 1_000,
   blockTimeMs: 5_000,
+  gatherMs: 25,
   maxRetries: 3,
   retryDelayMs: 1_000,
   claimIdleMs: LIVE_MS,
@@ -146,7 +149,9 @@ async function readLoop(worker: Worker, shards: readonly number[]): Promise<void
         if (batch.length > 0) {
           const startedAt = performance.now();
           await insist(worker, () => work(worker, batch));
-          size.learn(batch, performance.now() - startedAt);
+          const tookMs = performance.now() - startedAt;
+          const restMs = size.learn(batch, tookMs) === "more" ? 0 : worker.settings.gatherMs - tookMs;
+          if (restMs > 0) await sleep(restMs, undefined, { signal }).catch(() => {});
         }
         return "again";
       },

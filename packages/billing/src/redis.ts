@@ -21,7 +21,6 @@ const LOADING_LOOK_MS = 100;
 export function connectRedis(address: RedisAddress, options: { blocking?: boolean } = {}): RedisClient {
   const retryStrategy = (attempt: number) => Math.min(attempt * 50, 1_000);
   const connection = {
-    protocol: 2,
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
     connectTimeout: ANSWER_TIMEOUT_MS,

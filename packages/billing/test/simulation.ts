@@ -156,7 +156,7 @@ class Simulation {
   }
 
   async #work(consumer: string, signal: AbortSignal): Promise<void> {
-    const settings = { blockTimeMs: 50, claimIdleMs: 400, claimEveryMs: 400, retryDelayMs: 20 };
+    const settings = { blockTimeMs: 50, gatherMs: 0, claimIdleMs: 400, claimEveryMs: 400, retryDelayMs: 20 };
     const observe: Observe = (point) => {
       if (point === "consume.read") this.#options.planted?.beforeCommit?.(consumer);
       this.#observe(point);

@@ -1,0 +1,29 @@
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { type AccountRef, charge, type Observe } from "../src/index.ts";
+import { aCharge, chainProblems, openStage, type Stage } from "./stage.ts";
+
+let stage: Stage;
+beforeEach(async () => {
+  stage = await openStage();
+});
+afterEach(() => stage.close());
+
+test("Section 9: charges that keep coming are settled together", async () => {
+  const accounts = await Promise.all(Array.from({ length: 16 }, () => stage.account("100")));
+  let reads = 0;
+  const observe: Observe = (point) => {
+    if (point === "consume.read") reads += 1;
+  };
+  const gatherMs = 300;
+  const worker = stage.worker({ billing: await stage.another({ observe }), settings: { gatherMs } });
+  const startedAt = performance.now();
+  let charges = 0;
+  for (; performance.now() - startedAt < 3 * gatherMs; charges += 1)
+    await charge(stage.billing, aCharge(accounts[charges % 16] as AccountRef, 1n));
+  await stage.atRest();
+  const mostOfEachReader = 1 + Math.ceil((performance.now() - startedAt) / gatherMs);
+  await worker.stop();
+  expect(reads).toBeLessThanOrEqual(2 * mostOfEachReader);
+  expect(charges).toBeGreaterThan(8 * mostOfEachReader);
+  for (const account of accounts) expect(await chainProblems(stage, account)).toEqual([]);
+});
