@@ -10,7 +10,6 @@
 
 local STREAM, EPOCH, TOKEN, REMEMBER_MS, RANDOM = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]
 local ITEM = 17
-local call = redis.call
 
 -- One read for all: a call of Redis costs more than what most of them do.
 local first = { EPOCH }
@@ -20,6 +19,7 @@ if known[1] ~= TOKEN then return { 'fenced' } end
 
 local ms, iso = clock()
 local forget_at = add(ms, REMEMBER_MS)
+local ID = 'ded_' .. ms .. '_' .. RANDOM
 local drawn_now = {} -- what this call remembers, by key: an id may stand in it twice
 
 local function charge(k, a, i)
@@ -50,7 +50,7 @@ local function charge(k, a, i)
     if refusal then return refusal end
   end
 
-  local deduction_id = 'ded_' .. ms .. '_' .. RANDOM .. fmt('%02x', i)
+  local deduction_id = ID .. fmt('%02x', i)
   local after, seq = draw(STREAM, account, balance, h[3], h[4], spend, deduction_id, ms, iso, a)
   local answer = deduction_id .. ' ' .. cost .. ' ' .. balance .. ' ' .. after .. ' ' .. seq
   drawn_now[request] = digest .. ' ' .. answer

@@ -4,6 +4,8 @@
 -- What a key drew in a period stands in the account's field 's:<virtual_key>' = 'period start drawn', once somebody asked for its limit;
 -- ' seq' after it: what was drawn up to that link is not counted yet (spend.ts).
 
+local call = redis.call
+
 -- When the present period began, in UTC: '2026-11-22', '2026-11', or the number of the week since that of 1970-01-01. Sorts as text.
 local function spend_start(period, ms, iso)
   if period == 'day' then return iso:sub(1, 10) end
@@ -45,16 +47,17 @@ end
 -- input_tokens output_tokens total_tokens request_id usage_source metadata. XADD first: once it is written nothing after it can fail (the
 -- account is known to be a hash). `spend` is the account's field of the key, where it has one. Returns balance after and seq.
 local function draw(stream, account, balance, debits, seq, spend, deduction_id, ms, iso, a)
-  local cost = ARGV[a + 4]
+  local account_id, owner_id, account_type, key, cost, currency, provider, model, input, output, total, request_id, source, metadata =
+    unpack(ARGV, a, a + 13)
   local after, new_seq = sub(balance, cost), add(seq, '1')
   local spent = spend and spend_after(spend, cost, ms, iso)
-  redis.call('XADD', stream, '*', 'deduction_id', deduction_id, 'account_id', ARGV[a], 'account_owner_id', ARGV[a + 1],
-    'account_type', ARGV[a + 2], 'virtual_key', ARGV[a + 3], 'cost', units(cost), 'currency', ARGV[a + 5],
-    'provider', ARGV[a + 6], 'model', ARGV[a + 7], 'input_tokens', ARGV[a + 8], 'output_tokens', ARGV[a + 9],
-    'total_tokens', ARGV[a + 10], 'timestamp', iso, 'balance_before', units(balance), 'balance_after', units(after),
-    'account_seq', new_seq, 'request_id', ARGV[a + 11], 'usage_source', ARGV[a + 12], 'metadata', ARGV[a + 13])
-  redis.call('HSET', account, 'b', after, 'd', add(debits, cost), 'q', new_seq)
-  if spent then redis.call('HSET', account, 's:' .. ARGV[a + 3], spent) end
+  call('XADD', stream, '*', 'deduction_id', deduction_id, 'account_id', account_id, 'account_owner_id', owner_id,
+    'account_type', account_type, 'virtual_key', key, 'cost', units(cost), 'currency', currency,
+    'provider', provider, 'model', model, 'input_tokens', input, 'output_tokens', output,
+    'total_tokens', total, 'timestamp', iso, 'balance_before', units(balance), 'balance_after', units(after),
+    'account_seq', new_seq, 'request_id', request_id, 'usage_source', source, 'metadata', metadata)
+  call('HSET', account, 'b', after, 'd', add(debits, cost), 'q', new_seq)
+  if spent then call('HSET', account, 's:' .. key, spent) end
   return after, new_seq
 end
 
