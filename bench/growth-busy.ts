@@ -6,7 +6,12 @@ import { readdirSync, readFileSync } from "node:fs";
 export type Busy = Readonly<Record<string, number>>;
 
 const TICKS_A_SECOND = 100;
-const CALLED: Record<string, string> = { "redis-server": "Redis", "valkey-server": "Redis", upstream: "provider" };
+const CALLED: Record<string, string> = {
+  "redis-server": "Redis",
+  "valkey-server": "Redis",
+  postgres: "Postgres",
+  upstream: "provider",
+};
 
 type Process = { pid: number; parent: number; ticks: number };
 

@@ -37,7 +37,7 @@ export function table({ grows, points, lines, busy }: Chart): string {
 }
 
 const BOX = { left: 44, top: 30, width: 330, height: 150 };
-const SIZE = { width: 560, height: 224 };
+const SIZE = { width: 560, height: 208 };
 
 /** Readable on light and dark pages: a picture is told which of both it stands on. */
 const STYLE = `
@@ -79,17 +79,16 @@ export function draw({ name, grows, points, lines }: Chart): string {
     const dots = line.map(
       (value, at) => `<circle class="line${i}" cx="${x(at)}" cy="${y(value).toFixed(1)}" r="3.5"/>`,
     );
-    const label = `${lines[i]?.name} ${ratio(line.at(-1) ?? 1)}×`;
+    const label = `${lines[i]?.name.split(",")[0]} ${ratio(line.at(-1) ?? 1)}×`;
     const end = `<text class="line${i}" x="${x(points.length - 1) + 10}" y="${(ends[i] ?? 0) + 4}">${label}</text>`;
     return `<path class="line${i}" d="${path}"/>${dots.join("")}${end}`;
   });
-  const title = `relative to ${short.format(points[0] ?? 0)} ${grows}`;
+  const title = `${grows}, relative to ${short.format(points[0] ?? 0)}`;
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${SIZE.width} ${SIZE.height}" width="${SIZE.width}" role="img" aria-label="${name}: ${title}">`,
     `<style>${STYLE}</style>`,
     `<text class="title" x="${BOX.left}" y="16">${title}</text>`,
     ...[...grid, ...below, ...curves],
-    `<text x="${BOX.left + BOX.width / 2}" y="${SIZE.height - 8}" text-anchor="middle">${grows}</text>`,
     "</svg>\n",
   ].join("\n");
 }

@@ -36,7 +36,8 @@ export async function withProvider<T>(
   try {
     const upstreamPort = await freePort();
     const upstream = `http://127.0.0.1:${upstreamPort}`;
-    Object.assign(stack.env, { OPENAI_API_KEY: "bench", DRAIN_SECONDS: "0" });
+    // Who leaves is not waited for, and that is no news.
+    Object.assign(stack.env, { OPENAI_API_KEY: "bench", DRAIN_SECONDS: "0", LOG_LEVEL: "error" });
     const seeded = await stack.drawdown("seed", "--json", "--upstream", upstream);
     const { keys } = JSON.parse(seeded) as { keys: { api_key: string }[] };
     stack.startDrawdown("upstream", "--port", String(upstreamPort));

@@ -1,5 +1,5 @@
 // `npm run bench -- --growth`: how everything goes on as it grows, on Linux, for it reads /proc. A chart of each in docs/performance, its
-// figures as a table in Markdown, as docs/growth.md has them. Takes some twenty minutes; `--only <chart>` draws some.
+// figures as a table in Markdown, as docs/growth.md has them. Takes sixteen minutes; `--only <chart>` draws some.
 import { growAccounts } from "./growth-accounts.ts";
 import { growRows, growWorkers } from "./growth-books.ts";
 import { type Chart, save, table } from "./growth-chart.ts";
@@ -23,6 +23,8 @@ export const growthParts = Object.keys(parts);
 /** Measures those that are wanted, of none all, and draws them. */
 export async function measureGrowth(wanted: ReadonlySet<string>): Promise<Part[]> {
   const found: Part[] = [];
+  // Several stages at once, each of which is told when this process ends.
+  process.setMaxListeners(50);
   for (const [name, measure] of Object.entries(parts)) {
     if (wanted.size > 0 && !wanted.has(name)) continue;
     process.stderr.write(`measuring ${name}\n`);
