@@ -13,6 +13,7 @@ test("Section 9: a row by its name is measured against its target, as data", { t
   expect(rows[0]?.value).toBeGreaterThan(100);
 });
 
-test("Section 9: a row that there is not is refused before anything is started", async () => {
+test("Section 9: a row that there is not is refused before anything is started, and so is a chart", async () => {
   await expect(bench("--only", "no_such_row")).rejects.toMatchObject({ code: 2, stdout: "" });
+  await expect(bench("--growth", "--only", "charge_vs_redis")).rejects.toMatchObject({ code: 2, stdout: "" });
 });
