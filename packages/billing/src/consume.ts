@@ -4,7 +4,7 @@
 //        ▲              │            └─ unreadable ─► dead letter ─► ack
 //        └─ reconnected ┘                  fails alone with a data error: suspect, tried again, then dead letter ─► ack
 //
-// On one server two blocking reads take half of the shards each; on a cluster each shard has a reader of its own. A worker that dies keeps
+// On one server three blocking reads take a third of the shards each; on a cluster each shard has a reader of its own. A worker that dies keeps
 // its entries pending under its name; it reads them first when it is back, or another claims them. When a store is down the
 // batch in hand waits with it: nothing is dropped, nothing is acked that was not committed.
 import { setTimeout as sleep } from "node:timers/promises";
@@ -62,9 +62,9 @@ const BACK_OFF_MS = { first: 100, most: 5_000 };
 
 /**
  * Readers on one server, each of some shards: while the batch of one is written, that of another is read and decoded, and Postgres writes
- * two at once. What is in hand is bounded by a batch for each.
+ * several at once. What is in hand is bounded by a batch for each.
  */
-const READERS = 2;
+const READERS = 3;
 
 /** An entry that failed alone with a data error: tried again at `dueMs`, a dead letter after the last attempt. */
 type Suspect = { raw: RawEntry; attempts: number; dueMs: number };

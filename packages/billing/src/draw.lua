@@ -5,7 +5,6 @@
 -- ' seq' after it: what was drawn up to that link is not counted yet (spend.ts).
 
 local call = redis.call
-
 -- When the present period began, in UTC: '2026-11-22', '2026-11', or the number of the week since that of 1970-01-01. Sorts as text.
 local function spend_start(period, ms, iso)
   if period == 'day' then return iso:sub(1, 10) end

@@ -280,6 +280,12 @@ function readFields(raw: readonly Buffer[]): Map<string, string> {
   return fields;
 }
 
+/** In the order of draw.lua. */
+const OWN_NAMES =
+  "deduction_id account_id account_owner_id account_type virtual_key cost currency provider model input_tokens output_tokens total_tokens timestamp balance_before balance_after account_seq request_id usage_source metadata".split(
+    " ",
+  );
+
 /** What lies between two fields in a reply: `\r\n$<length>\r\n`. */
 const MOST_BETWEEN = 16;
 
@@ -305,7 +311,9 @@ function readAsciiFields(raw: readonly Buffer[]): Map<string, string> | undefine
     const value = raw[i + 1] as Buffer;
     const nameAt = name.byteOffset - start;
     const valueAt = value.byteOffset - start;
-    fields.set(text.slice(nameAt, nameAt + name.length), text.slice(valueAt, valueAt + value.length));
+    const own = OWN_NAMES[i / 2];
+    const known = own?.length === name.length && text.startsWith(own, nameAt);
+    fields.set(known ? own : text.slice(nameAt, nameAt + name.length), text.slice(valueAt, valueAt + value.length));
   }
   return fields;
 }
