@@ -37,6 +37,9 @@ export type ProxyDependencies = HoldDependencies & {
   work: Set<Promise<unknown>>;
   /** Calls to providers that are under way: `cut` ends them. */
   calls: Set<CallEnd>;
+  /** Those of them whose client has left, the longest left first: of more than `maxInFlight` the first is ended. */
+  left: Set<CallEnd>;
+  maxInFlight: number;
   /** Aborts what is still running shortly before the process must end. */
   cut: AbortSignal;
 };
@@ -119,12 +122,17 @@ function routed(prices: Prices, surface: Surface, caller: Caller, model: string)
   return route;
 }
 
-/** Ends a call: when the process must, and some time after its client has left. */
+/** Ends a call: when the process must, and some time after its client has left, or when too many have left since. */
 function callEnd(deps: ProxyDependencies, reply: FastifyReply, drainMs: number): { end: CallEnd; done: () => void } {
   const end = new CallEnd();
   let timer: NodeJS.Timeout | undefined;
   const left = () => {
     timer = setTimeout(() => end.end(), drainMs);
+    deps.left.add(end);
+    const [longest] = deps.left;
+    if (longest === undefined || deps.left.size <= deps.maxInFlight) return;
+    deps.left.delete(longest);
+    longest.end();
   };
   if (deps.cut.aborted) end.end();
   if (reply.raw.destroyed) left();
@@ -135,6 +143,7 @@ function callEnd(deps: ProxyDependencies, reply: FastifyReply, drainMs: number):
     done: () => {
       reply.raw.off("close", left);
       deps.calls.delete(end);
+      deps.left.delete(end);
       clearTimeout(timer);
     },
   };

@@ -80,7 +80,7 @@ export function gatewayServer(deps: GatewayDependencies): Gateway {
   deps.cut.addEventListener("abort", () => {
     for (const call of calls) call.end();
   });
-  const proxyDeps: ProxyDependencies = { ...deps, sizes: new HoldSizes(), work, calls };
+  const proxyDeps: ProxyDependencies = { ...deps, sizes: new HoldSizes(), work, calls, left: new Set() };
 
   app.decorateRequest("caller", undefined);
   app.removeAllContentTypeParsers();
