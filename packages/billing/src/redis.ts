@@ -1,5 +1,5 @@
-// Connections to Redis. The client never re-sends a command by itself and never queues while it is disconnected: an
-// unanswered charge is the caller's to ask again with its request id, so that nothing is drawn twice unseen.
+// Connections to Redis. A client never sends an unanswered command again by itself and never queues while it is disconnected:
+// an unanswered charge is the caller's to ask again with its request id, so that nothing is drawn twice unseen.
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { Cluster, Redis, type RedisOptions } from "ioredis";
@@ -30,10 +30,29 @@ export function connectRedis(address: RedisAddress, options: { blocking?: boolea
   const client =
     "redisUrl" in address
       ? new Redis(address.redisUrl, { ...connection, enableOfflineQueue: false, retryStrategy })
-      : new Cluster([...address.clusterNodes], { redisOptions: connection, clusterRetryStrategy: retryStrategy });
+      : new FailingCluster([...address.clusterNodes], {
+          redisOptions: connection,
+          clusterRetryStrategy: retryStrategy,
+          // Else what a broken connection left unanswered is sent again after it.
+          retryDelayOnFailover: 0,
+        });
   // Without a listener ioredis prints every failed reconnect; commands that fail tell their callers themselves.
   client.on("error", () => {});
   return client;
+}
+
+/**
+ * Fails at once what it is asked while the cluster is away. ioredis would keep it until the cluster is back, without a deadline; its setting
+ * against that (`enableOfflineQueue`) also fails whatever comes while the connection to a node is being made, which its first command does.
+ */
+class FailingCluster extends Cluster {
+  override sendCommand(...sent: Parameters<Cluster["sendCommand"]>): unknown {
+    const [command] = sent;
+    // By CLUSTER INFO it finds out whether it is ready.
+    if (this.status === "ready" || command.name === "cluster") return super.sendCommand(...sent);
+    command.reject(new Error(`the cluster is away: ${this.status}`));
+    return command.promise;
+  }
 }
 
 /** Waits until the client can take commands. Throws `redis_unavailable` after the deadline, or when the client was disconnected. */

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import {
   admitRequest,
   type Billing,
+  BillingError,
   charge,
   chargeMany,
   cleanup,
@@ -93,3 +94,58 @@ test("three masters: accounts on all of them are charged, settled, traced and cl
   expect(cleaned.reduce((sum, shard) => sum + shard.trimmed, 0)).toBe(24 * 3);
   for (const account of accounts) expect((await readBalance(billing, account))?.balanceNanos).toBe(7_000_000_000n);
 });
+
+test("Rule 3: a command whose connection broke before it was answered is not sent again: its caller is told", async () => {
+  const key = "{cluster.live}:count";
+  const clients = nodes.map((node) => new Redis(node.url));
+  await billing.redis.get(key);
+  for (const client of clients) await client.call("CLIENT", "PAUSE", 60_000, "WRITE");
+  const answer = billing.redis.incr(key).then(
+    () => "answered",
+    () => "told",
+  );
+  await waitFor(
+    async () => {
+      for (const client of clients) {
+        const id = /^id=(\d+) .* cmd=incr /m.exec(String(await client.call("CLIENT", "LIST")))?.[1];
+        if (id !== undefined) return await client.call("CLIENT", "KILL", "ID", id);
+      }
+      return undefined;
+    },
+    { timeoutMs: 10_000, what: "the command to wait in Redis" },
+  );
+  expect(await answer).toBe("told");
+  for (const client of clients) await client.call("CLIENT", "UNPAUSE");
+  await waitFor(async () => (await billing.redis.set("{cluster.live}:writes", "go on")) === "OK", {
+    timeoutMs: 10_000,
+    what: "writes to go on",
+  });
+  expect(await billing.redis.get(key)).toBeNull();
+  for (const client of clients) client.disconnect();
+});
+
+test("Rule 6: while a cluster is away every command fails at once and none waits for it; when it is back all goes on, and who starts meanwhile waits", async () => {
+  const account = await createAccount(db, "10", {});
+  expect((await charge(billing, aCharge(account, 1_000_000_000n))).outcome).toBe("charged");
+  await Promise.all(nodes.map((node) => node.kill()));
+  await waitFor(() => billing.redis.status !== "ready", { timeoutMs: 10_000, what: "the connections lost" });
+  const startedAt = performance.now();
+  const away = await Promise.allSettled(
+    Array.from({ length: 100 }, () => charge(billing, aCharge(account, 1_000_000_000n))),
+  );
+  expect(performance.now() - startedAt).toBeLessThan(2_000);
+  expect(away.map((one) => one.status === "rejected" && one.reason instanceof BillingError && one.reason.code)).toEqual(
+    Array.from({ length: 100 }, () => "redis_unavailable"),
+  );
+  const clusterNodes = nodes.map((node) => `127.0.0.1:${node.port}`);
+  const opening = openBilling({ clusterNodes, db, openTimeoutMs: 30_000 });
+  await Promise.all(nodes.map((node) => node.restart()));
+  const other = await opening;
+  expect((await charge(other, aCharge(account, 1_000_000_000n))).outcome).toBe("charged");
+  await closeBilling(other);
+  await waitFor(async () => (await charge(billing, aCharge(account, 1_000_000_000n))).outcome === "charged", {
+    timeoutMs: 20_000,
+    what: "a charge after the return",
+  });
+  expect((await readBalance(billing, account))?.balanceNanos).toBe(7_000_000_000n);
+}, 60_000);
