@@ -1,6 +1,6 @@
 // Bringing credits from Postgres to Redis. A notification only wakes us up: the row is read, and Redis is given the absolute
 // total with its version, which the script applies if it is newer. What was missed is found by reading again every account
-// that has audit rows not applied yet: when either connection comes back, and every 30 s.
+// that has audit rows not applied yet: when either connection comes back, every 30 s, and when more is told than is kept in mind.
 import { type AccountCredits, findUnapplied, listen, openAlert, readCredits } from "@drawdown/db";
 import type { Billing } from "./billing.ts";
 import { BillingError } from "./errors.ts";
@@ -13,7 +13,9 @@ import { isUuid } from "./stream.ts";
 const script = loadScript("./credit.lua");
 const CHANNEL = "account_balance_updated";
 const CATCH_UP_MS = 30_000;
+/** Accounts in hand, of those told of and of those found. */
 const CATCH_UP_PAGE = 500;
+const APPLIED_AT_ONCE = 100;
 const MAX_FENCED = 3;
 
 export type CreditOutcome = "applied" | "same" | "not_loaded" | "went_back" | "conflict" | "unknown_account";
@@ -25,6 +27,17 @@ export type CreditOutcome = "applied" | "same" | "not_loaded" | "went_back" | "c
 export async function applyCredit(billing: Billing, accountId: string): Promise<CreditOutcome> {
   const [row] = await fromBooks(readCredits(billing.db, [accountId]));
   return row ? await applyRow(billing, row) : "unknown_account";
+}
+
+/** Returns how many were newer than what Redis had. */
+async function applyRows(billing: Billing, rows: readonly AccountCredits[]): Promise<number> {
+  let applied = 0;
+  for (let at = 0; at < rows.length; at += APPLIED_AT_ONCE) {
+    const some = rows.slice(at, at + APPLIED_AT_ONCE);
+    const outcomes = await Promise.all(some.map((row) => applyRow(billing, row)));
+    applied += outcomes.filter((outcome) => outcome === "applied").length;
+  }
+  return applied;
 }
 
 async function applyRow(billing: Billing, row: AccountCredits): Promise<CreditOutcome> {
@@ -98,8 +111,7 @@ export async function catchUpCredits(billing: Billing): Promise<number> {
   let after = "00000000-0000-0000-0000-000000000000";
   for (;;) {
     const rows = await fromBooks(findUnapplied(billing.db, CATCH_UP_PAGE, after));
-    const outcomes = await Promise.all(rows.map((row) => applyRow(billing, row)));
-    applied += outcomes.filter((outcome) => outcome === "applied").length;
+    applied += await applyRows(billing, rows);
     after = rows.at(-1)?.id ?? after;
     if (rows.length < CATCH_UP_PAGE) break;
   }
@@ -123,6 +135,7 @@ export async function applyCredits(options: ApplyCreditsOptions): Promise<void> 
   const stop = new AbortController();
   const signal = AbortSignal.any([options.signal, stop.signal]);
   const report = options.onError ?? (() => {});
+  /** Owners: an account that changed often is read once. */
   const wanted = new Set<string>();
   let catchUp = true;
   let wake = () => {};
@@ -132,7 +145,10 @@ export async function applyCredits(options: ApplyCreditsOptions): Promise<void> 
     ring();
   };
   const onNotification = (payload: string) => {
-    wanted.add(payload);
+    const owner = readOwner(payload);
+    if (owner === undefined) return;
+    if (wanted.size < CATCH_UP_PAGE) wanted.add(owner);
+    else catchUp = true; // finds them all, for what told of them is in the books
     ring();
   };
   const listening = listen(options.databaseUrl, [CHANNEL], {
@@ -156,12 +172,12 @@ export async function applyCredits(options: ApplyCreditsOptions): Promise<void> 
         });
         continue;
       }
-      const payloads = [...wanted];
+      const owners = [...wanted];
       wanted.clear();
       const all = catchUp;
       catchUp = false;
       try {
-        await applyNotified(billing, payloads);
+        await applyNotified(billing, owners);
         if (all) await catchUpCredits(billing);
       } catch (error) {
         if (!(error instanceof BillingError)) throw error;
@@ -176,25 +192,20 @@ export async function applyCredits(options: ApplyCreditsOptions): Promise<void> 
   }
 }
 
-/** A payload names an owner, and since ours also the account; older senders name only the owner. */
-async function applyNotified(billing: Billing, payloads: readonly string[]): Promise<void> {
-  const owners = new Set<string>();
-  for (const payload of payloads) {
-    const owner = readOwner(payload);
-    if (owner !== undefined) owners.add(owner);
-  }
-  if (owners.size === 0) return;
+async function applyNotified(billing: Billing, owners: readonly string[]): Promise<void> {
+  if (owners.length === 0) return;
   const sql = `SELECT id FROM data.account_balance WHERE owner_userid = ANY($1::uuid[]) OR owner_tenantid = ANY($1::uuid[])`;
-  const accounts = await billing.query<{ id: string }>(sql, [[...owners]]);
+  const accounts = await billing.query<{ id: string }>(sql, [owners]);
   const rows = await fromBooks(
     readCredits(
       billing.db,
       accounts.map((account) => account.id),
     ),
   );
-  await Promise.all(rows.map((row) => applyRow(billing, row)));
+  await applyRows(billing, rows);
 }
 
+/** A payload names an owner, and since ours also the account; older senders name only the owner. */
 function readOwner(payload: string): string | undefined {
   try {
     const parsed: unknown = JSON.parse(payload);

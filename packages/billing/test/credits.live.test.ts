@@ -116,6 +116,40 @@ describe("credits on their way from Postgres to Redis", () => {
     await listener.stop();
   });
 
+  test("Section 2: of what Postgres tells at once a page is kept in mind, and all else is found in the books, so many at once", async () => {
+    const rows = await stage.query<{ id: string; owner: string }>(
+      `WITH u AS (INSERT INTO data.user_profile (email, name) SELECT n || '@many.test', 'many' FROM generate_series(1, 700) n RETURNING id)
+       INSERT INTO data.account_balance (owner_userid, currency, balance) SELECT id, 'USD', 1 FROM u RETURNING id, owner_userid AS owner`,
+    );
+    const accounts = rows.map(({ id, owner }) => ({ id, ownerId: owner, type: "user" as const, currency: "USD" }));
+    const loaded = accounts.filter((_, i) => i % 35 === 34);
+    let [passes, found, atOnce, most] = [0, 0, 0, 0];
+    const billing = await stage.another({
+      observe: (point, detail) => {
+        if (point === "credit.listening") passes = 0;
+        if (point === "credit.caught_up") [passes, found] = [passes + 1, found + Number(detail?.["applied"])];
+        if (point !== "credit.read") return;
+        if (atOnce === 0) setImmediate(() => (atOnce = 0));
+        most = Math.max(most, ++atOnce);
+      },
+    });
+    await Promise.all(loaded.map((account) => readBalance(billing, account)));
+    const listener = stage.listener({ billing, catchUpMs: 3_600_000 });
+    await listeners(1);
+    await waitFor(() => passes > 0, { timeoutMs: 10_000, what: "the first catch-up" });
+    await stage.query(`BEGIN;
+      SELECT pg_notify('account_balance_updated', json_build_object('account_id', gen_random_uuid())::text) FROM generate_series(1, 10000);
+      UPDATE data.account_balance a SET balance = balance + 1 FROM data.user_profile u WHERE u.id = a.owner_userid AND u.name = 'many'; COMMIT`);
+    for (const account of loaded)
+      await waitFor(async () => (await peekBalance(billing, account))?.balanceNanos === 2_000_000_000n, {
+        timeoutMs: 10_000,
+        what: "the credit in Redis",
+      });
+    expect(found).toBe(loaded.length);
+    expect(most).toBeLessThanOrEqual(100);
+    await listener.stop();
+  });
+
   test("Section 2: a lower credits version than Redis has is a critical alert and applies nothing", async () => {
     const account = await stage.account("7");
     await readBalance(stage.billing, account);
