@@ -105,8 +105,11 @@ async function alertWentBack(billing: Billing, row: AccountCredits, details: Rec
   await fromBooks(openAlert(billing.db, alert));
 }
 
-/** Reads again every account with credits that are not applied yet, page by page. Returns how many were applied. */
-export async function catchUpCredits(billing: Billing): Promise<number> {
+/**
+ * Reads again every account with credits that are not applied yet, page by page, and after each page does what `between` says. Returns how
+ * many were applied.
+ */
+export async function catchUpCredits(billing: Billing, between: () => Promise<void> = async () => {}): Promise<number> {
   let applied = 0;
   let after = "00000000-0000-0000-0000-000000000000";
   for (;;) {
@@ -114,6 +117,7 @@ export async function catchUpCredits(billing: Billing): Promise<number> {
     applied += await applyRows(billing, rows);
     after = rows.at(-1)?.id ?? after;
     if (rows.length < CATCH_UP_PAGE) break;
+    await between();
   }
   billing.observe("credit.caught_up", { applied });
   return applied;
@@ -151,6 +155,11 @@ export async function applyCredits(options: ApplyCreditsOptions): Promise<void> 
     else catchUp = true; // finds them all, for what told of them is in the books
     ring();
   };
+  const applyTold = async () => {
+    const owners = [...wanted];
+    wanted.clear();
+    await applyNotified(billing, owners);
+  };
   const listening = listen(options.databaseUrl, [CHANNEL], {
     signal,
     onNotification: (_channel, payload) => onNotification(payload),
@@ -172,13 +181,11 @@ export async function applyCredits(options: ApplyCreditsOptions): Promise<void> 
         });
         continue;
       }
-      const owners = [...wanted];
-      wanted.clear();
       const all = catchUp;
       catchUp = false;
       try {
-        await applyNotified(billing, owners);
-        if (all) await catchUpCredits(billing);
+        await applyTold();
+        if (all) await catchUpCredits(billing, applyTold); // long where many accounts are not loaded
       } catch (error) {
         if (!(error instanceof BillingError)) throw error;
         report(error); // the timer, or a connection that comes back, brings us here again

@@ -200,4 +200,34 @@ describe("credits on their way from Postgres to Redis", () => {
     expect((await charge(stage.billing, aCharge(account, 500_000_000n))).outcome).toBe("charged");
     await listener.stop();
   });
+
+  test("Section 2: a credit that Postgres tells of does not wait for a catch-up that has much to read", async () => {
+    const [row] = await stage.query<{ id: string; owner: string }>(
+      `WITH many AS (INSERT INTO data.user_profile (email, name) SELECT n || '@idle.test', 'idle' FROM generate_series(1, 8000) n RETURNING id),
+            opened AS (INSERT INTO data.account_balance (owner_userid, currency, balance) SELECT id, 'USD', 1 FROM many),
+            one AS (INSERT INTO data.user_profile (email, name) VALUES ('one@busy.test', 'busy') RETURNING id)
+       INSERT INTO data.account_balance (id, owner_userid, currency, balance)
+       SELECT 'ffffffff-ffff-4fff-bfff-ffffffffffff', id, 'USD', 1 FROM one RETURNING id, owner_userid AS owner`,
+    );
+    if (row === undefined) throw new Error("no account");
+    const account = { id: row.id, ownerId: row.owner, type: "user" as const, currency: "USD" };
+    // The account is the last that a catch-up comes to. In the middle of one it gets its credit.
+    let [listening, passed, read, readBefore] = [false, false, 0, 0];
+    const credited = Promise.withResolvers<unknown>();
+    const credit = () => stage.query("SELECT data.post_credit($1, 5, 'top_up', 'urgent', 'paid', 'tester')", [row.id]);
+    const billing = await stage.another({
+      observe: (point, detail) => {
+        if (point === "credit.listening") listening = true;
+        if (point === "credit.caught_up") passed = true;
+        if (point === "credit.read" && listening && passed && read++ === 0) credited.resolve(credit());
+        if (point === "credit.applied" && detail?.["version"] === 2n && detail["account"] === row.id) readBefore = read;
+      },
+    });
+    await readBalance(billing, account);
+    const listener = stage.listener({ billing, catchUpMs: 3_600_000 });
+    await credited.promise;
+    await waitFor(() => readBefore > 0, { timeoutMs: 10_000, what: "the credit in Redis" });
+    expect(readBefore).toBeLessThan(6_000);
+    await listener.stop();
+  });
 });
