@@ -59,6 +59,16 @@ describe("4: a chat stream is charged by what came", () => {
   });
 });
 
+it("6: of a chat stream no more ends are kept than answers were asked for, whatever its provider numbers them by", () => {
+  const reading = emptyReading();
+  for (let index = 0; index < 1_000; index += 1) chat.readEvent(reading, finish(index), { n: 2 });
+  expect(reading).toMatchObject({ ended: true, finished: new Set([0, 1]) });
+  const odd = emptyReading();
+  const index = { of: "x".repeat(1_000) };
+  chat.readEvent(odd, { choices: [{ index, delta: {}, finish_reason: "stop" }] }, {});
+  expect(odd).toMatchObject({ ended: true, finished: new Set([0]) });
+});
+
 describe("4: a response is charged by what came", () => {
   const delta = { type: "response.output_text.delta", delta: six };
   const ended = (type: string, said: object = {}) => ({ type, response: { output: [], ...said } });

@@ -46,14 +46,18 @@ function readEvent(reading: Reading, chunk: Fields, asked: Fields): EventKind {
   const choices = choicesOf(chunk);
   for (const choice of choices) {
     takeText(reading, choice["delta"]);
-    if (choice["finish_reason"] != null) reading.finished.add(choice["index"] ?? 0);
+    if (choice["finish_reason"] != null && !reading.ended) reading.finished.add(indexOf(choice));
+    if (reading.finished.size >= answers(asked)) reading.ended = true;
   }
-  if (reading.finished.size >= answers(asked)) reading.ended = true;
   if (!takeUsage(reading, chunk["usage"])) return "other";
   // Providers that put usage beside the last text are passed on whole.
   if (choices.length > 0) return "other";
   reading.ended = true;
   return "usage";
+}
+
+function indexOf(choice: Fields): number {
+  return typeof choice["index"] === "number" ? choice["index"] : 0;
 }
 
 function answers(asked: Fields): number {

@@ -30,8 +30,8 @@ export type Reading = {
   text: string[];
   /** All of its characters, those that are not kept included. */
   textLength: number;
-  /** What one surface alone has to remember from event to event. */
-  finished: Set<unknown>;
+  /** What one surface alone has to remember from event to event: which of its answers have ended. */
+  finished: Set<number>;
 };
 
 /** `end`: the mark after which a client takes the answer for whole. `usage`: nothing but usage. */
