@@ -168,7 +168,7 @@ async function listingOf(db: Db, accountId: string, filters: TrailFilters, windo
   const ofUsage = (column: string) => `(SELECT u.${column} FROM data.usage_log u WHERE u.id = x.usage_log_id)`;
   if (virtualKey !== undefined) residual.push((bind) => `${ofUsage("virtual_key")} = ${bind(virtualKey)}`);
   if (model !== undefined) residual.push((bind) => `${ofUsage("model")} = ${bind(model)}`);
-  return { from: () => `${table} x`, where, residual, keys, columns, joins, scanMax: SCAN_MAX };
+  return { from: () => `${table} x`, where, residual, keys, columns, joins, scanMax: SCAN_MAX, walked: true };
 }
 
 const within = ({ seq, id }: Window): Sql[] => [

@@ -140,6 +140,8 @@ function listingOf(filters: DeductionFilters): Listing {
     ],
     residual: [...judged, ...commonConditions(filters)],
     keys,
+    // By id there are a few, wherever they are.
+    walked: filters.id === undefined,
     ...(driving === unknownSource ? { lead: "x.usage_source" } : {}),
     columns: `${deductionColumns}, owner.id AS "ownerId", owner.name AS "ownerName"`,
     joins: ownerOf("x.account_id"),

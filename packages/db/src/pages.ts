@@ -2,6 +2,7 @@
 // missed while a reader pages. Every list reads one index in its order. A filter that no index serves is judged row by row, over at most
 // `scanMax` rows a page: such a page may come back short, or empty, with a `next` that goes on searching. So no page costs more with more
 // rows in the books. Cursors and pins are opaque texts.
+import type pg from "pg";
 import type { Db } from "./connect.ts";
 
 export type PageRequest = {
@@ -60,6 +61,8 @@ export type Listing = {
   columns: string;
   joins?: string;
   scanMax?: number;
+  /** An index has the list's order whatever is filtered: Postgres is told to walk it, where it would rather sort the few rows that it expects. */
+  walked?: boolean;
   /** A column before the keys in the index that is null in all of these rows. Unless it is named the planner sorts them: it knows of `=` alone. */
   lead?: string;
 };
@@ -146,16 +149,17 @@ export async function readPage<Row extends object>(
   const values: unknown[] = [];
   const bind = binder(values);
   const { sql, order } = scanOf(scan, bind);
-  const found = await db.$client.query<Row & { atKeys: string[] }>(
-    `SELECT ${listing.columns}, ARRAY[${listing.keys.map(textOf).join(", ")}] AS "atKeys" FROM (
+  const text = `SELECT ${listing.columns}, ARRAY[${listing.keys.map(textOf).join(", ")}] AS "atKeys" FROM (
        SELECT x.* FROM (SELECT x.* ${sql} LIMIT ${listing.scanMax ?? SCAN_MAX}) x
         WHERE ${allOf(listing.residual, bind)} ORDER BY ${order} LIMIT ${limit + 1}) x
-     ${listing.joins ?? ""} ORDER BY ${order}`,
-    values,
-  );
-  const more = found.rows.length > limit;
-  const taken = found.rows.slice(0, limit);
-  const cut = more || listing.residual.length === 0 ? undefined : await endOfScan(db, scan);
+     ${listing.joins ?? ""} ORDER BY ${order}`;
+  const { found, cut } = await read(db, listing, async (query) => {
+    const rows = await query<Row & { atKeys: string[] }>(text, values);
+    const searched = listing.residual.length > 0 && rows.length <= limit;
+    return { found: rows, cut: searched ? await endOfScan(query, scan) : undefined };
+  });
+  const more = found.length > limit;
+  const taken = found.slice(0, limit);
   const onward = more ? taken.at(-1)?.atKeys : cut;
   const back = taken[0]?.atKeys;
   const [ahead, behind] = backwards ? (["<", ">"] as const) : ([">", "<"] as const);
@@ -199,17 +203,35 @@ function allOf(conditions: readonly Sql[], bind: Bind): string {
   return conditions.length === 0 ? "true" : conditions.map((condition) => condition(bind)).join(" AND ");
 }
 
+type Query = <R extends pg.QueryResultRow>(text: string, values: unknown[]) => Promise<R[]>;
+
+/** Within `work` of a list that is walked Postgres does not sort, and all queries see the same rows: so a search ends where it was cut. */
+async function read<T>(db: Db, { walked }: Listing, work: (query: Query) => Promise<T>): Promise<T> {
+  if (!walked) return await work(async (text, values) => (await db.$client.query(text, values)).rows);
+  const client = await db.$client.connect();
+  let broken = true;
+  try {
+    await client.query("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL enable_sort = off");
+    const found = await work(async (text, values) => (await client.query(text, values)).rows);
+    await client.query("COMMIT");
+    broken = false;
+    return found;
+  } finally {
+    client.release(broken);
+  }
+}
+
 /** Where a search was cut; undefined when it came to the end of the list. */
-async function endOfScan(db: Db, scan: Scan): Promise<string[] | undefined> {
+async function endOfScan(query: Query, scan: Scan): Promise<string[] | undefined> {
   const { keys, scanMax = SCAN_MAX } = scan.listing;
   const values: unknown[] = [];
   const { sql } = scanOf(scan, binder(values));
-  const { rows } = await db.$client.query<{ at: string[] }>(
+  const [last] = await query<{ at: string[] }>(
     `SELECT ARRAY[${keys.map(textOf).join(", ")}] AS at FROM (
        SELECT ${keys.map(({ column }) => column).join(", ")} ${sql} OFFSET ${scanMax - 1} LIMIT 1) x`,
     values,
   );
-  return rows[0]?.at;
+  return last?.at;
 }
 
 /** How many rows a listing has: exact to 10,000, and while the search for them stays within 20,000 rows. */
@@ -218,14 +240,12 @@ export async function countRows(db: Db, listing: Listing): Promise<Count> {
   const searched = residual.length > 0;
   const values: unknown[] = [];
   const bind = binder(values);
-  const { rows } = await db.$client.query<{ found: string; scanned: string }>(
-    `SELECT count(*) FILTER (WHERE hit) AS found, count(*) AS scanned FROM (
+  const text = `SELECT count(*) FILTER (WHERE hit) AS found, count(*) AS scanned FROM (
        SELECT ${allOf(residual, bind)} AS hit FROM ${from(bind)} WHERE ${allOf(where, bind)}
-        ORDER BY ${orderOf(listing, "DESC")} LIMIT ${searched ? COUNT_SCAN_MAX : COUNT_MAX + 1}) x`,
-    values,
-  );
-  const found = Number(rows[0]?.found ?? 0);
-  const whole = Number(rows[0]?.scanned ?? 0) < COUNT_SCAN_MAX || !searched;
+        ORDER BY ${orderOf(listing, "DESC")} LIMIT ${searched ? COUNT_SCAN_MAX : COUNT_MAX + 1}) x`;
+  const [counted] = await read(db, listing, (query) => query<{ found: string; scanned: string }>(text, values));
+  const found = Number(counted?.found ?? 0);
+  const whole = Number(counted?.scanned ?? 0) < COUNT_SCAN_MAX || !searched;
   return { count: Math.min(found, COUNT_MAX), exact: found <= COUNT_MAX && whole };
 }
 
