@@ -2,9 +2,9 @@
 // backlog; of the rows also the console's slowest page. Each point has a stage of its own, and all are there at once.
 import type { ChildProcess } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type AccountRef, type Billing, chargeMany, closeBilling, openBilling, readStreams } from "@drawdown/billing";
+import { type AccountRef, type Billing, closeBilling, openBilling, readStreams } from "@drawdown/billing";
 import { closeDb, connectDb, type Db } from "@drawdown/db";
-import { chargeOf } from "./charge-requests.ts";
+import { drained, fill } from "./backlog.ts";
 import { watched } from "./growth-busy.ts";
 import type { Chart } from "./growth-chart.ts";
 import { takeTurns } from "./growth-turns.ts";
@@ -19,7 +19,6 @@ const ROWS_OF_WORKERS = 100_000;
 const ROUNDS = 3;
 const SETTLED_A_TURN = 40_000;
 const ACCOUNTS = 1_000;
-const CHARGED_AT_ONCE = 2_000;
 
 /** What is in the books is as durable as ever. Filling them is not logged, and nothing else works in between. */
 const SETTINGS = {
@@ -92,8 +91,8 @@ async function openStage(rows: number, workers: number): Promise<Stage> {
   const started = Array.from({ length: workers }, () => stack.startDrawdown("worker"));
   const stage = { rows, stack, db, billing, pages, accounts, workers: started };
   // Every account is loaded, and every worker is there.
-  await fillStreams(stage, 2 * ACCOUNTS);
-  await settled(stage);
+  await fill(billing, accounts, 2 * ACCOUNTS);
+  await drained(billing);
   while ((await readStreams(billing)).shards.some(({ consumers }) => consumers.length < workers)) await sleep(100);
   return stage;
 }
@@ -105,36 +104,15 @@ async function closeStage({ stack, db, billing, workers }: Stage): Promise<void>
   await closeDb(db);
 }
 
-let next = 0;
-
-async function fillStreams({ billing, accounts }: Stage, rows: number): Promise<void> {
-  const nextCharge = () => {
-    next += 1;
-    const account = accounts[(next * 7_919) % accounts.length];
-    if (account === undefined) throw new Error("there is no account");
-    return chargeOf(account, `7${next.toString().padStart(11, "0")}`);
-  };
-  for (let left = rows; left > 0; left -= CHARGED_AT_ONCE) {
-    const answers = await chargeMany(billing, Array.from({ length: Math.min(left, CHARGED_AT_ONCE) }, nextCharge));
-    const other = answers.find(({ outcome }) => outcome !== "charged");
-    if (other) throw new Error(`a charge was ${other.outcome}`);
-  }
-}
-
-async function settled({ billing }: Stage): Promise<void> {
-  while ((await readStreams(billing)).totals.unsettled !== 0) await sleep(100);
-}
-
 /** The workers stand still while the streams are filled. From when they go on to the last row's time, both by the clock of the books. */
-async function settleBacklog(stage: Stage) {
-  const { db, rows, workers } = stage;
+async function settleBacklog({ db, billing, accounts, rows, workers }: Stage) {
   const { lastId } = await one<{ lastId: string }>(db, `SELECT max(id)::text AS "lastId" FROM data.usage_log`);
   for (const worker of workers) worker.kill("SIGSTOP");
-  await fillStreams(stage, SETTLED_A_TURN);
+  await fill(billing, accounts, SETTLED_A_TURN);
   const turn = await watched("asking process", async () => {
     const { at } = await one<{ at: Date }>(db, "SELECT clock_timestamp() AS at");
     for (const worker of workers) worker.kill("SIGCONT");
-    await settled(stage);
+    await drained(billing);
     const found = await one<{ count: string; last: Date }>(
       db,
       `SELECT count(*) AS count, max(settled_at) AS last FROM data.usage_log WHERE id > ${lastId}`,

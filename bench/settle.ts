@@ -5,19 +5,19 @@
 // streams are filled, so that its turn is warm and finds all entries there. psql's rows are the very ones that the worker wrote.
 import type { ChildProcess } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Billing, charge, chargeMany, closeBilling, openBilling } from "@drawdown/billing";
+import { type Billing, charge, closeBilling, openBilling } from "@drawdown/billing";
 import { closeDb, connectDb, type Db } from "@drawdown/db";
-import { accountAt, chargeOf } from "./charge-requests.ts";
+import { drained, fill, nextCharge } from "./backlog.ts";
+import { accountAt } from "./charge-requests.ts";
 import { type Family, judge, type Row, tell } from "./rows.ts";
 import { emptyBooks, fillAccounts, insertByPsql, stageRows } from "./settle-books.ts";
 import { openStack, type Stack } from "./stack.ts";
 import { alternate, median, percentile } from "./statistics.ts";
 
 const ROUNDS = 3;
-const ACCOUNTS = 1_000;
+const ACCOUNTS = Array.from({ length: 1_000 }, (_, n) => accountAt(n));
 /** So many that the beginning and the end, when not all readers are at work, do not count for much. */
 const ROWS_A_TURN = 60_000;
-const CHARGED_AT_ONCE = 2_000;
 const WAIT_MS = 5_000;
 /** So many charges a second are looked for in the books; to look for all of them would be a load of its own. */
 const LOOKED_FOR = 100;
@@ -45,14 +45,13 @@ export const settling: Family = {
 async function openStage(workers: number): Promise<Stage> {
   const stack = await openStack({ redisArgs: ["--auto-aof-rewrite-percentage", "0"] });
   const db = connectDb(stack.databaseUrl);
-  await fillAccounts(db, ACCOUNTS);
+  await fillAccounts(db, ACCOUNTS.length);
   const billing = await openBilling({ redisUrl: stack.redisUrl, db });
   const started = Array.from({ length: workers }, () => stack.startDrawdown("worker"));
-  const stage = { stack, db, billing, workers: started };
   // Every account is loaded, and its opening credit is a link already.
-  await fill(stage, 2 * ACCOUNTS);
-  await drained(stage);
-  return stage;
+  await fill(billing, ACCOUNTS, 2 * ACCOUNTS.length);
+  await drained(billing);
+  return { stack, db, billing, workers: started };
 }
 
 async function closeStage({ stack, db, billing, workers }: Stage): Promise<void> {
@@ -62,41 +61,13 @@ async function closeStage({ stack, db, billing, workers }: Stage): Promise<void>
   await closeDb(db);
 }
 
-let next = 0;
-
-function nextCharge() {
-  next += 1;
-  return chargeOf(accountAt((next * 7_919) % ACCOUNTS), `8${next.toString().padStart(11, "0")}`);
-}
-
-async function fill({ billing }: Stage, rows: number): Promise<void> {
-  for (let left = rows; left > 0; left -= CHARGED_AT_ONCE) {
-    const answers = await chargeMany(billing, Array.from({ length: Math.min(left, CHARGED_AT_ONCE) }, nextCharge));
-    const other = answers.find(({ outcome }) => outcome !== "charged");
-    if (other) throw new Error(`a charge was ${other.outcome}`);
-  }
-}
-
-/** Until every entry is acked. */
-/** Until every entry is acked. */
-async function drained({ billing }: Stage): Promise<void> {
-  const isOpen = async (shard: number) => {
-    const [group = []] = (await billing.redis.xinfo("GROUPS", `stream:deductions:${shard}`)) as unknown[][];
-    const count = (name: string) => group[group.indexOf(name) + 1];
-    return count("pending") !== 0 || count("lag") !== 0;
-  };
-  const shards = Array.from({ length: billing.numShards }, (_, shard) => shard);
-  const left = async () => (await Promise.all(shards.map(isOpen))).includes(true);
-  while (await left()) await sleep(20);
-}
-
 async function workerTurn(stage: Stage): Promise<number> {
   await emptyBooks(stage.db);
   for (const worker of stage.workers) worker.kill("SIGSTOP");
-  await fill(stage, ROWS_A_TURN);
+  await fill(stage.billing, ACCOUNTS, ROWS_A_TURN);
   const startedAt = performance.now();
   for (const worker of stage.workers) worker.kill("SIGCONT");
-  await drained(stage);
+  await drained(stage.billing);
   const perSecond = (ROWS_A_TURN * 1_000) / (performance.now() - startedAt);
   await stageRows(stage.db);
   return perSecond;
@@ -133,7 +104,7 @@ async function waitsAt(stage: Stage, perSecond: number): Promise<number[]> {
   const every = Math.ceil(perSecond / LOOKED_FOR);
   const calls: Promise<void>[] = [];
   const call = async (looked: boolean) => {
-    const answer = await charge(stage.billing, nextCharge());
+    const answer = await charge(stage.billing, nextCharge(ACCOUNTS));
     if (answer.outcome !== "charged") throw new Error(`a charge was ${answer.outcome}`);
     if (looked) answeredAt.set(answer.deductionId, performance.now());
   };
