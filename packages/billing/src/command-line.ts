@@ -66,6 +66,15 @@ export function commandFor(
 }
 
 /**
+ * Looks for a deduction, by its id or its entry's (with its stream or without), in a file of retention: a line for a POSIX shell in the
+ * directory of retention. Throws `RangeError` as `commandFor` does.
+ */
+export function searchFor(id: string, file: string): string {
+  // A row has its stream and its entry's id beside each other.
+  return `zgrep ${quote(id.replace(/^stream:deductions:\d{1,5}\//, ""))} ${quote(file)}`;
+}
+
+/**
  * A word that the shell reads as exactly this text. Characters that steer a terminal, or the direction of what is read, are written
  * by their bytes: pasted, they could otherwise end the paste, or show another command than is run.
  */

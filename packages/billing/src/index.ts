@@ -20,7 +20,7 @@ export {
   type KeptReason,
   type ShardCleanup,
 } from "./cleanup.ts";
-export { type CommandAct, commandFor } from "./command-line.ts";
+export { type CommandAct, commandFor, searchFor } from "./command-line.ts";
 export { type ConsumeOptions, type ConsumeSettings, consume, defaultConsumeSettings } from "./consume.ts";
 export { type ApplyCreditsOptions, applyCredit, applyCredits, type CreditOutcome, catchUpCredits } from "./credit.ts";
 export { decodeRaw, encodeRaw } from "./dead-letters.ts";

@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { describe, expect, test } from "vitest";
-import { commandFor, quote } from "../src/command-line.ts";
+import { commandFor, quote, searchFor } from "../src/command-line.ts";
 
 /** What the shell makes of a line: the words, and what stands on standard input. */
 function shell(line: string): { words: string[]; input: string } {
@@ -45,6 +45,16 @@ describe("the equivalent command", () => {
   test("what steers a terminal, or turns what is read around, is not in the line as it is", () => {
     expect(quote("a\u001b[201~b\u202ec")).toBe(`'a'"$(printf '\\033')"'[201~b'"$(printf '\\342\\200\\256')"'c'`);
     expect(() => quote("a\0b")).toThrow(RangeError);
+  });
+
+  test("an exported deduction is looked for by its own id or its entry's, and nothing of it runs", () => {
+    const id = "ded_1700000000000_$(touch /tmp/pwned); x";
+    expect(shell(searchFor(id, "usage_log/a.jsonl.gz").replace("zgrep", "drawdown")).words).toEqual([
+      id,
+      "usage_log/a.jsonl.gz",
+    ]);
+    for (const entry of ["1700000000000-7", "stream:deductions:3/1700000000000-7"])
+      expect(searchFor(entry, "usage_log/a.jsonl.gz")).toBe("zgrep 1700000000000-7 usage_log/a.jsonl.gz");
   });
 
   test("many targets are given line by line, and a target that is no word is refused", () => {

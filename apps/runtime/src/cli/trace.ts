@@ -1,5 +1,5 @@
 /** `drawdown trace`: one deduction's way, hop by hop; a hop that was not reached says what can be done. */
-import { type HoldFound, type Hop, type Neighbour, type Trace, trace } from "@drawdown/billing";
+import { type HoldFound, type Hop, type Neighbour, searchFor, type Trace, trace } from "@drawdown/billing";
 import { Problem } from "../problem.ts";
 import { withBilling } from "../stores.ts";
 import { print, printJson } from "./output.ts";
@@ -46,7 +46,7 @@ export async function traceCommand(id: string, options: { json: boolean }): Prom
 /** Where to look for a deduction whose rows may have been exported. */
 function whereExported({ id, deductionId, exports }: Trace): string[] {
   if (exports.length === 0) return [];
-  const files = exports.map(({ name }) => `  zgrep ${deductionId ?? id} ${name}`);
+  const files = exports.map(({ name }) => `  ${searchFor(deductionId ?? id, name)}`);
   return ["What was drawn in its time was exported and removed. In the directory of retention:", ...files];
 }
 
