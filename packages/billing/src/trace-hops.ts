@@ -17,7 +17,7 @@ export type Hop = {
 };
 
 /**
- * `unaccounted`: acked, and not in the books. `held`: set aside, and not charged yet. `uncaptured`: served by a gateway that died before
+ * `unaccounted`: acked, and not in the books. `exported`: it was in the books, and its rows are in a file of retention. `held`: set aside, and not charged yet. `uncaptured`: served by a gateway that died before
  * it could charge. `released`: set aside and given back. `not_applied`: a credit that Redis does not have yet. `refused`: nothing was
  * charged, and why is in `refusals`.
  */
@@ -28,6 +28,7 @@ export type TraceState =
   | "pending"
   | "dead_lettered"
   | "unaccounted"
+  | "exported"
   | "held"
   | "uncaptured"
   | "released"
@@ -58,6 +59,7 @@ const adviceOf: Partial<Record<TraceState, string>> = {
   dead_lettered: "It is kept as a dead letter with its reason: correct the cause, then replay it.",
   half_settled: "An older worker wrote its row without moving the balance: replay completes it.",
   unaccounted: "It was acked without being written: replay settles it from the stream.",
+  exported: "Its rows were exported and removed: they are in a file of retention.",
   held: "The amount is set aside: its capture charges what was used, and when it expires it is given back.",
   uncaptured: "Its gateway died before it could charge: what was delivered by then is not charged.",
   released: "It was given back: nothing was charged.",
@@ -93,7 +95,7 @@ function isDelivered(known: Known): boolean {
   const { delivery, state, found } = known;
   const { usage, letter } = found;
   const seen = delivery !== undefined || usage?.["consumer"] != null || letter !== undefined;
-  return isCharged(known) && (seen || state === "unaccounted" || state === "settled");
+  return isCharged(known) && (seen || state === "unaccounted" || state === "exported" || state === "settled");
 }
 
 /** Through Redis. */

@@ -47,7 +47,7 @@ export type Trace = {
   refusals: RefusalRow[];
   previous: Neighbour | null;
   next: Neighbour | null;
-  /** When nothing is known of an id that says its time, or it came again too late: the files that hold what was exported of that time. */
+  /** Of what was exported, or came again too late, or is not known and says its time: the files that hold what was exported of that time. */
   exports: ExportedFile[];
   /** Acts of operators on it, the newest first. */
   operations: TouchingOperation[];
@@ -64,8 +64,9 @@ export async function trace(billing: Billing, id: string): Promise<Trace> {
   const at = placeOf(found);
   const delivery = at && found.entry ? await readDelivery(billing, at) : undefined;
   const unread = at && found.entry ? await isUnread(billing, at) : false;
-  const state = stateOf(found, delivery, unread);
   const fields = found.entry ? textFields(found.entry) : null;
+  const standing = stateOf(found, delivery, unread);
+  const state = standing === "unaccounted" && (await isExported(billing, fields)) ? "exported" : standing;
   const { usage, audit, letter, hold, refusals } = found;
   const deductionId = usage?.["deduction_id"] ?? letter?.["deduction_id"] ?? fields?.["deduction_id"] ?? hold?.holdId;
   const account = await readAccount(billing, found, fields);
@@ -93,12 +94,23 @@ export async function trace(billing: Billing, id: string): Promise<Trace> {
     refusals,
     ...(await readNeighbours(billing, account?.id, seq)),
     exports:
-      state === "unknown" || letter?.["error_class"] === "too_old"
+      state === "unknown" || state === "exported" || letter?.["error_class"] === "too_old"
         ? await readExports(billing, textOf(deductionId) ?? id)
         : [],
     operations: await readOperations(billing, namesOf(found, at, deductionId), textOf(audit?.["id"])),
     alerts: account || at ? await readAlerts(billing, account, shard) : [],
   };
+}
+
+/** What is not trimmed yet outlives its rows in the stream: up to the closing link all is settled. */
+async function isExported(billing: Billing, fields: Record<string, string> | null): Promise<boolean> {
+  const { account_id: accountId, account_seq: seq = "" } = fields ?? {};
+  if (!isUuid(accountId) || !/^\d{1,18}$/.test(seq)) return false;
+  const rows = await billing.query("SELECT 1 FROM data.account_balance WHERE id = $1 AND closed_seq >= $2", [
+    accountId,
+    seq,
+  ]);
+  return rows.length > 0;
 }
 
 async function readExports(billing: Billing, id: string): Promise<ExportedFile[]> {

@@ -14,6 +14,7 @@ import {
   reconcile,
   refund,
   retain,
+  trace,
   verifyChain,
   verifyRetention,
 } from "../src/index.ts";
@@ -79,6 +80,13 @@ test("Section 2: rows that were exported and removed leave a chain that goes on 
   expect((await exported()).toSorted()).toEqual(ids.slice(0, -1).toSorted());
   expect(await chainProblems(stage, account)).toEqual([]);
   await expectWhole();
+  // Its entry is in the stream still, acked and without a row: that is no loss.
+  const [file] = first.files;
+  expect(await trace(stage.billing, ids[0] ?? "")).toMatchObject({
+    state: "exported",
+    seq: "2",
+    exports: expect.arrayContaining([expect.objectContaining({ name: file?.name, deductions: file?.deductions })]),
+  });
   // An account that is not in Redis is loaded from what is left, and goes on.
   await stage.billing.redis.del(`balance:{${keyOf(account)}}:user:${account.ownerId}`);
   await chargeUnits(stage, account, 1);

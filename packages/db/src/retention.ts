@@ -31,8 +31,18 @@ export async function readClosing(db: Db, accountId: string): Promise<Closing | 
   return rows[0];
 }
 
-/** A file in which a deduction may be whose rows are no longer here. */
-export type ExportedFile = { name: string; sha256: string; removedAt: Date | null };
+/** A file in which a deduction may be whose rows are no longer here. `removedAt`: null while some of its rows may still be here. */
+export type ExportedFile = {
+  /** Below the directory of retention. */
+  name: string;
+  /** When the first and the last that it holds moved a balance. */
+  from: Date;
+  to: Date;
+  deductions: number;
+  /** Lower-case hex, of the file as it was sealed. */
+  sha256: string;
+  removedAt: Date | null;
+};
 
 const FILES_MAX = 20;
 /** A capture has its hold's id, and so the time of the hold. */
@@ -41,7 +51,9 @@ const DAY_MS = 86_400_000;
 /** The files that hold what moved balances on the day from this moment on, the oldest first, at most 20. */
 export async function findExportedFiles(db: Db, fromMs: number): Promise<ExportedFile[]> {
   const { rows } = await db.$client.query<ExportedFile>(
-    `SELECT f.name, f.sha256, f.removed_at AS "removedAt" FROM data.retention_file f
+    `SELECT f.name, r."from", r."to", r.deductions, f.sha256, f.removed_at AS "removedAt" FROM data.retention_file f
+      CROSS JOIN LATERAL (SELECT min(from_at) AS "from", max(to_at) AS "to", sum(deductions)::int AS deductions
+                            FROM data.retention_range WHERE file_id = f.id) r
       WHERE f.sha256 IS NOT NULL AND f.id IN (SELECT file_id FROM data.retention_range WHERE to_at >= $1 AND from_at <= $2)
       ORDER BY f.id LIMIT ${FILES_MAX}`,
     [new Date(fromMs), new Date(fromMs + DAY_MS)],

@@ -36,6 +36,7 @@ export function HopAct({ traced, onReplay }: Props) {
     case "half_settled":
       return replay(entry, t("replay"));
     case "discarded":
+    case "too_old":
       return (
         <ButtonLink className="mt-2" size="small" href={`/dead-letters?id=${encodeURIComponent(String(letter))}`}>
           {t("toLetter")}

@@ -14,7 +14,7 @@ import { KeyValues } from "@/ui/key-values.tsx";
 
 export function TraceFacts({ traced }: { traced: Traced }) {
   const t = useTranslations("trace");
-  const { accountId, ownerId, accountType, shard, seq, deductionId, usageLog, previous, next } = traced;
+  const { accountId, ownerId, accountType, shard, seq, deductionId, usageLog, previous, next, exports } = traced;
   const request = usageLog?.["request_id"] ?? traced.entry?.["request_id"];
   return (
     <Card title={t("facts")}>
@@ -49,7 +49,7 @@ export function TraceFacts({ traced }: { traced: Traced }) {
               ]),
           { label: t("seq"), value: seq ?? t("unknownSeq") },
           { label: t("previous"), value: <Beside link={previous} none={t("noPrevious")} /> },
-          { label: t("next"), value: <Beside link={next} none={t("noNext")} /> },
+          { label: t("next"), value: <Beside link={next} none={t(exports.length > 0 ? "noPrevious" : "noNext")} /> },
         ]}
       />
     </Card>

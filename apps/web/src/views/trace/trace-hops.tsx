@@ -14,7 +14,7 @@ import { Badge } from "@/ui/badge.tsx";
 import { Duration, Moment } from "@/ui/moment.tsx";
 import { HopAct } from "@/views/trace/hop-act.tsx";
 import { HopDetail } from "@/views/trace/hop-detail.tsx";
-import { type HopLook, lookOf, storyOf } from "@/views/trace/trace-story.ts";
+import { type HopLook, isTooOld, lookOf, storyOf } from "@/views/trace/trace-story.ts";
 
 type Props = { traced: Traced; onReplay: (choice: ReplayChoice) => void };
 
@@ -147,8 +147,10 @@ function Advice({ hop, look, stopped, traced }: AdviceProps) {
   const said = () => {
     if (hop.reached) return null;
     if (isNeedless(hop, traced)) return t(traced.kind === "credit" ? "advice.credit" : "advice.noHold");
-    if (hop.name === "Trimmed" && traced.state === "settled") return t("advice.trimmed");
-    if (stopped) return t(`advice.${storyOf(traced)}`);
+    if (hop.name === "Trimmed" && (traced.state === "settled" || traced.state === "exported"))
+      return t("advice.trimmed");
+    // Also when it was set aside: restored, it would only be too old again.
+    if (stopped) return t(`advice.${isTooOld(traced) ? "too_old" : storyOf(traced)}`);
     return look === "none" ? null : t("advice.follows");
   };
   const text = said();

@@ -18,6 +18,7 @@ import { CopyButton } from "@/ui/copy.tsx";
 import { Identifier } from "@/ui/identifier.tsx";
 import { jsonText } from "@/ui/json-text.ts";
 import { SkeletonLines } from "@/ui/states.tsx";
+import { TraceExports } from "@/views/trace/trace-exports.tsx";
 import { TraceFacts } from "@/views/trace/trace-facts.tsx";
 import { TraceHops } from "@/views/trace/trace-hops.tsx";
 import { TraceRecords } from "@/views/trace/trace-records.tsx";
@@ -83,6 +84,7 @@ function Found({ traced, onReplay }: { traced: Traced; onReplay: (choice: Replay
               <TraceHops traced={traced} onReplay={onReplay} />
             </Card>
           )}
+          <TraceExports traced={traced} />
           {why !== null && (
             <Card>
               <WhyCost why={why} currency={typeof currency === "string" ? currency : "USD"} />
