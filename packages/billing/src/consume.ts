@@ -124,6 +124,9 @@ async function readLoop(worker: Worker, shards: readonly number[]): Promise<void
   const reader: Reader = { billing, consumer: worker.consumer, signal, redis };
   const size = new BatchSize(worker.settings.batchSize);
   let recovering = true;
+  // Nothing is in hand here between two batches. What is pending all the same was delivered by an answer that never came (a claim may time out
+  // and be done), and nobody else takes it from a consumer that lives.
+  let lookAtMs = 0;
   redis.on("close", () => {
     recovering = true;
   });
@@ -135,9 +138,10 @@ async function readLoop(worker: Worker, shards: readonly number[]): Promise<void
       worker,
       async () => {
         await redisReady(redis, BACK_OFF_MS.most);
-        if (recovering) {
+        if (recovering) await createGroups(redis, shards);
+        if (recovering || performance.now() >= lookAtMs) {
           recovering = false;
-          await createGroups(redis, shards);
+          lookAtMs = performance.now() + worker.settings.claimIdleMs;
           await drainOwn(worker, reader, shards);
         }
         await retrySuspects(worker, shards);

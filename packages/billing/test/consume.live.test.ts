@@ -82,6 +82,24 @@ describe("a worker that dies", () => {
     await expectInBooksOnce(account, 1);
   });
 
+  test("Rule 4: what was given to a consumer that lives, by an answer that never came, is settled all the same", async () => {
+    const account = await stage.account("100");
+    const key = streamKey(shardOf(account.id, 16));
+    const { redis } = stage.billing;
+    await charge(stage.billing, aCharge(account, 1_000_000_000n));
+    await redis.xgroup("CREATE", key, "billing_workers", "0");
+    const taken = await redis.xreadgroup("GROUP", "billing_workers", "worker-2", "STREAMS", key, ">");
+    const ids = (taken as [string, [string, string[]][]][])[0]?.[1].map(([id]) => id) ?? [];
+    const worker = stage.worker({ consumer: "worker-1", settings: { claimIdleMs: 1_000, claimEveryMs: 60_000 } });
+    await charge(stage.billing, aCharge(account, 1_000_000_000n));
+    const settled = async () => (await stage.query("SELECT 1 FROM data.usage_log")).length === 1;
+    await waitFor(settled, { timeoutMs: 15_000, what: "the worker to be past its own" });
+    await redis.xclaim(key, "billing_workers", "worker-1", 0, ...ids, "JUSTID");
+    await stage.atRest();
+    await worker.stop();
+    await expectInBooksOnce(account, 2);
+  });
+
   test("Rule 5: a worker that only waits for Postgres is not taken for dead", async () => {
     const account = await stage.account("100");
     await charge(stage.billing, aCharge(account, 1_000_000_000n));
