@@ -135,6 +135,8 @@ test("7.1 a session that is over leads to the sign-in, which says so and leads b
   await signIn(tab, "viewer");
   await tab.goto("/settings/operators");
   await expect(tab.getByRole("heading", { level: 1 })).toBeVisible();
+  // A page that moves by itself would go to the sign-in by itself, and cut off the visit below.
+  await tab.goto("about:blank");
   await stage.rows("UPDATE data.operator_session SET expires_at = now()");
   await tab.goto("/deductions?key=vk_demo_user_1");
   await expect(tab).toHaveURL(/\/sign-in\?next=/);
