@@ -125,7 +125,7 @@ async function readLoop(worker: Worker, shards: readonly number[]): Promise<void
   const size = new BatchSize(worker.settings.batchSize);
   let recovering = true;
   // Nothing is in hand here between two batches. What is pending all the same was delivered by an answer that never came (a claim may time out
-  // and be done), and nobody else takes it from a consumer that lives.
+  // and be done), or to a worker that lost this very name to us while Postgres was away, and ended; nobody else takes it from a name that lives.
   let lookAtMs = 0;
   redis.on("close", () => {
     recovering = true;
