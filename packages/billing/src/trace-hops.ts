@@ -17,9 +17,9 @@ export type Hop = {
 };
 
 /**
- * `unaccounted`: acked, and not in the books. `exported`: it was in the books, and its rows are in a file of retention. `held`: set aside, and not charged yet. `uncaptured`: served by a gateway that died before
- * it could charge. `released`: set aside and given back. `not_applied`: a credit that Redis does not have yet. `refused`: nothing was
- * charged, and why is in `refusals`.
+ * `unaccounted`: acked, and not in the books. `exported`: it was in the books, and its rows are in a file of retention. `held`: set aside, and
+ * not charged yet. `uncaptured`: served by a gateway that died before it could charge. `released`: set aside and given back. `not_applied`: a
+ * credit that Redis does not have yet. `refused`: nothing was charged, and why is in `refusals`.
  */
 export type TraceState =
   | "settled"
