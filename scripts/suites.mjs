@@ -3,12 +3,14 @@
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { cpus } from "node:os";
 import { join, relative } from "node:path";
+import { stripVTControlCharacters } from "node:util";
 import { ROOT, run, say, tool } from "./run.mjs";
 
 const RESULTS = join(ROOT, "test-results");
 const SLOWEST = 5;
+const REASON_LINES = 12;
 
-/** @typedef {{ passed: number, failed: number }} Totals */
+/** @typedef {{ passed: number, failed: number, reasons: string[] }} Totals `reasons`: a text for each failure known. */
 
 /**
  * Runs the tests of some vitest projects (unit, live, sim).
@@ -31,13 +33,21 @@ export async function runVitest({ title, projects, timeoutMs, env = {} }) {
     timeoutMs,
   });
   const report = read(json);
-  if (report === undefined) return { passed: 0, failed: 1 };
+  if (report === undefined) return { passed: 0, failed: 1, reasons: [] };
   saySlowest(title, report.testResults);
   // A file that fails before its first test has no tests to count.
   const brokenFiles = report.testResults.filter(
     (file) => file.status === "failed" && file.assertionResults.length === 0,
   );
-  return orFailed({ passed: report.numPassedTests, failed: report.numFailedTests + brokenFiles.length }, code);
+  const reasons = [
+    ...report.testResults.flatMap((file) =>
+      file.assertionResults
+        .filter(({ status }) => status === "failed")
+        .map((test) => reason(file.name, test.fullName, test.failureMessages.join("\n"))),
+    ),
+    ...brokenFiles.map((file) => reason(file.name, "before its first test", file.message)),
+  ];
+  return orFailed({ passed: report.numPassedTests, failed: report.numFailedTests + brokenFiles.length, reasons }, code);
 }
 
 /**
@@ -58,9 +68,33 @@ export async function runBrowserTests({ title, chromium, timeoutMs }) {
     timeoutMs,
   });
   const report = read(json);
-  if (report === undefined) return { passed: 0, failed: 1 };
+  if (report === undefined) return { passed: 0, failed: 1, reasons: [] };
   const { expected, unexpected, flaky } = report.stats;
-  return orFailed({ passed: expected, failed: unexpected + flaky }, code);
+  const reasons = report.suites
+    .flatMap(specsOf)
+    .filter(({ tests }) => tests.some(({ status }) => status === "unexpected" || status === "flaky"))
+    .map((spec) => reason(join(report.config.rootDir, spec.file), spec.title, playwrightErrors(spec.tests)));
+  return orFailed({ passed: expected, failed: unexpected + flaky, reasons }, code);
+}
+
+function specsOf({ specs = [], suites = [] }) {
+  return [...specs, ...suites.flatMap(specsOf)];
+}
+
+function playwrightErrors(tests) {
+  return tests
+    .flatMap(({ results }) => results.flatMap(({ errors = [] }) => errors))
+    .map(({ message = "" }) => message)
+    .join("\n");
+}
+
+// Said again after everything else: whoever keeps only the end of a long log still reads what failed, and why.
+function reason(path, title, message) {
+  const lines = stripVTControlCharacters(message)
+    .split("\n")
+    .filter((line) => !line.includes("/node_modules/"))
+    .slice(0, REASON_LINES);
+  return [`${relative(ROOT, path)} › ${title}`, ...lines.map((line) => `    ${line}`)].join("\n");
 }
 
 // Where the time goes, and whether the machine was busy or waited: what a suite waits for can overlap with another's work.

@@ -20,7 +20,7 @@ let failed = 0;
 function count(title, totals) {
   passed += totals.passed;
   failed += totals.failed;
-  if (totals.failed > 0) failures.push(`${title}: ${totals.failed}`);
+  if (totals.failed > 0) failures.push(`${title}: ${totals.failed}`, ...totals.reasons);
 }
 
 function countFailure(title) {
