@@ -1,6 +1,6 @@
 // How many entries a worker reads at once. Many cost less each, few are in the books sooner; and what is in hand when Redis loses its memory
 // should be settled within the moment that the fence leaves for it (docs/decisions/0014-entries-in-hand-when-redis-forgets.md).
-import type { RawEntry } from "./stream.ts";
+import type { Position } from "./stream.ts";
 
 /** Never fewer than this, unless the setting is: the brake judges a shard by a batch of at least a hundred. */
 const FIRST = 250;
@@ -29,7 +29,7 @@ export class BatchSize {
    * A batch that left more of a shard behind, and was quickly settled, makes the next one larger; a slow one makes it smaller. Returns whether
    * there is more to read.
    */
-  learn(batch: readonly RawEntry[], settledInMs: number): "more" | "all" {
+  learn(batch: readonly Position[], settledInMs: number): "more" | "all" {
     const shards = Map.groupBy(batch, ({ shard }) => shard);
     const fullest = Math.max(0, ...[...shards.values()].map(({ length }) => length));
     const left = fullest >= this.#now ? "more" : "all";

@@ -14,12 +14,14 @@ import { claimDead, keepAlive, LIVE_MS } from "./claim.ts";
 import { keepDeadLetter } from "./dead-letters.ts";
 import { countDeliveries, createGroups, type Reader, readDeliveries, readEpochs, withEpochs } from "./deliveries.ts";
 import { BillingError } from "./errors.ts";
+import { alone, UnreadableEntry } from "./fields.ts";
+import { foldReplies } from "./folded.ts";
 import { GROUP, streamKey } from "./keys.ts";
 import { findRecordedGone } from "./leave.ts";
 import { Brake, findKept } from "./poison.ts";
 import { connectRedis, redisReady } from "./redis.ts";
 import { type SettleOutcome, settle } from "./settle.ts";
-import { decodeEntry, type Entry, type RawEntry, UnreadableEntry } from "./stream.ts";
+import { decodeEntry, type Entry, type EntryInHand } from "./stream.ts";
 
 export type ConsumeSettings = {
   /** Most entries per shard and read; it asks for fewer while they settle slowly. */
@@ -67,7 +69,7 @@ const BACK_OFF_MS = { first: 100, most: 5_000 };
 const READERS = 3;
 
 /** An entry that failed alone with a data error: tried again at `dueMs`, a dead letter after the last attempt. */
-type Suspect = { raw: RawEntry; attempts: number; dueMs: number };
+type Suspect = { raw: EntryInHand; attempts: number; dueMs: number };
 
 type Poison = SettleOutcome & { outcome: "poison" };
 
@@ -121,6 +123,7 @@ function divide(shards: readonly number[]): number[][] {
 async function readLoop(worker: Worker, shards: readonly number[]): Promise<void> {
   const { billing, signal } = worker;
   const redis = connectRedis(billing.address, { blocking: true });
+  foldReplies(redis);
   const reader: Reader = { billing, consumer: worker.consumer, signal, redis };
   const size = new BatchSize(worker.settings.batchSize);
   let recovering = true;
@@ -211,7 +214,7 @@ async function drainOwn(worker: Worker, reader: Reader, shards: readonly number[
   const cursors = new Map(shards.map((shard) => [shard, "0"]));
   const count = firstSize(worker.settings.batchSize);
   while (cursors.size > 0 && !worker.signal.aborted) {
-    const batch: RawEntry[] = [];
+    const batch: EntryInHand[] = [];
     for (const [shard, cursor] of cursors) {
       const page = await readDeliveries(reader, [shard], { from: cursor, count });
       const last = page.at(-1);
@@ -233,21 +236,21 @@ function untilDue(worker: Worker, shards: readonly number[]): number {
   return Math.max(1, wait);
 }
 
-function keyOf(entry: RawEntry): string {
+function keyOf(entry: EntryInHand): string {
   return `${entry.shard}/${entry.entryId}`;
 }
 
 /** What was delivered before, to this worker or to a dead one. */
-async function workAgain(worker: Worker, batch: readonly RawEntry[]): Promise<void> {
+async function workAgain(worker: Worker, batch: readonly EntryInHand[]): Promise<void> {
   await worker.brake.adopt(batch.map(({ shard }) => shard));
   await work(worker, batch, true);
 }
 
 /** Settles one batch and acks what is in the books; what failed alone becomes a suspect or a dead letter. */
-async function work(worker: Worker, batch: readonly RawEntry[], again = false): Promise<void> {
+async function work(worker: Worker, batch: readonly EntryInHand[], again = false): Promise<void> {
   const { billing, consumer } = worker;
-  const done: RawEntry[] = [];
-  const readable: { raw: RawEntry; entry: Entry }[] = [];
+  const done: EntryInHand[] = [];
+  const readable: { raw: EntryInHand; entry: Entry }[] = [];
   const recorded = await findRecordedGone(billing, batch);
   for (const raw of batch) {
     if (recorded.has(raw)) {
@@ -267,7 +270,7 @@ async function work(worker: Worker, batch: readonly RawEntry[], again = false): 
     readable.map(({ entry }) => entry),
     consumer,
   );
-  const failures = new Map<RawEntry, Poison>();
+  const failures = new Map<EntryInHand, Poison>();
   readable.forEach(({ raw }, i) => {
     const outcome = outcomes[i];
     if (outcome?.outcome === "poison") failures.set(raw, outcome);
@@ -281,13 +284,13 @@ async function work(worker: Worker, batch: readonly RawEntry[], again = false): 
 /** Failures alone: another attempt later, a dead letter after the last; a shard where too much fails waits as a whole. */
 async function judge(
   worker: Worker,
-  batch: readonly RawEntry[],
+  batch: readonly EntryInHand[],
   again: boolean,
-  failures: Map<RawEntry, Poison>,
-  done: RawEntry[],
+  failures: Map<EntryInHand, Poison>,
+  done: EntryInHand[],
 ): Promise<void> {
   const { billing, brake, settings, suspects } = worker;
-  const keep = async (raw: RawEntry, { errorClass, message }: Poison, attempts: number) => {
+  const keep = async (raw: EntryInHand, { errorClass, message }: Poison, attempts: number) => {
     await keepDeadLetter(billing, raw, { errorClass, message, attempts });
     done.push(raw);
   };
@@ -309,7 +312,8 @@ async function judge(
     if (!waits && (attempts >= settings.maxRetries || !failure.database)) await keep(raw, failure, attempts);
     else {
       const delayMs = settings.retryDelayMs * 2 ** Math.max(0, attempts - 1);
-      suspects.set(key, { raw, attempts, dueMs: Date.now() + (waits ? BACK_OFF_MS.most : delayMs) });
+      const kept = { ...raw, fields: alone(raw.fields) };
+      suspects.set(key, { raw: kept, attempts, dueMs: Date.now() + (waits ? BACK_OFF_MS.most : delayMs) });
     }
   }
 }
@@ -329,7 +333,7 @@ async function retrySuspects(worker: Worker, shards: readonly number[]): Promise
 }
 
 /** In one pipeline: on a cluster a batch is of one shard. */
-async function ack(worker: Worker, done: readonly RawEntry[]): Promise<void> {
+async function ack(worker: Worker, done: readonly EntryInHand[]): Promise<void> {
   if (done.length === 0) return;
   const byShard = Map.groupBy(done, (raw) => raw.shard);
   await worker.billing.ask(async (redis) => {

@@ -1,9 +1,10 @@
 // Entries that can never settle as they stand are kept here with their bytes, and only then acked: never lost, never blocking.
 import type { Billing } from "./billing.ts";
+import { listOf } from "./fields.ts";
 import { streamKey } from "./keys.ts";
 import { writeInEpoch } from "./late.ts";
 import { formatUnits, parseCost, parseUnits } from "./money.ts";
-import type { RawEntry } from "./stream.ts";
+import type { EntryInHand } from "./stream.ts";
 
 /** Why an entry did not settle, and after how many attempts of its own. */
 export type Failure = { errorClass: string; message: string; attempts: number };
@@ -12,8 +13,9 @@ export type Failure = { errorClass: string; message: string; attempts: number };
  * Keeps one entry. Kept again (the ack failed, or another worker was quicker) it adds its attempts to the row that is there.
  * Throws `postgres_unavailable`: then the entry must not be acked.
  */
-export async function keepDeadLetter(billing: Billing, raw: RawEntry, failure: Failure): Promise<void> {
-  const readable = readableCopy(raw.fields);
+export async function keepDeadLetter(billing: Billing, raw: EntryInHand, failure: Failure): Promise<void> {
+  const fields = listOf(raw.fields);
+  const readable = readableCopy(fields);
   const statement = `INSERT INTO data.dead_letter (stream_key, stream_entry_id, raw, fields, deduction_id, account_id, cost, account_seq,
          balance_before, balance_after, error_class, error_message, attempts)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
@@ -22,7 +24,7 @@ export async function keepDeadLetter(billing: Billing, raw: RawEntry, failure: F
   const values = [
     streamKey(raw.shard),
     raw.entryId,
-    encodeRaw(raw.fields),
+    encodeRaw(fields),
     JSON.stringify(Object.fromEntries(readable)),
     shortened(readable.get("deduction_id")),
     shortened(readable.get("account_id")),

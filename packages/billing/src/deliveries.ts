@@ -3,7 +3,7 @@
 import type { Billing } from "./billing.ts";
 import { GROUP, streamKey } from "./keys.ts";
 import { type RedisClient, redisFailure, replyArray } from "./redis.ts";
-import { type RawEntry, readStreamReply } from "./stream.ts";
+import { type EntryInHand, type RawEntry, readStreamReply } from "./stream.ts";
 
 /** A consumer and the connection on which it reads. */
 export type Reader = { billing: Billing; consumer: string; signal: AbortSignal; redis: RedisClient };
@@ -27,7 +27,7 @@ export async function readDeliveries(
   { billing, consumer, signal, redis }: Reader,
   shards: readonly number[],
   { from, count, blockMs }: Asked,
-): Promise<RawEntry[]> {
+): Promise<EntryInHand[]> {
   const block = blockMs === undefined ? [] : ["BLOCK", blockMs];
   const streams = [...shards.map(streamKey), ...shards.map(() => from)];
   const args = ["GROUP", GROUP, consumer, "COUNT", count, ...block, "STREAMS", ...streams];
@@ -38,7 +38,7 @@ export async function readDeliveries(
     throw redisFailure(error);
   });
   if (reply === null) return [];
-  const batch = withEpochs(replyArray(reply).flatMap(readStreamReply), epochs);
+  const batch = replyArray(reply).flatMap((stream) => readStreamReply(stream, epochs));
   if (batch.length > 0 && from === ">") billing.observe("consume.read", { entries: batch.length });
   return batch;
 }
@@ -57,7 +57,7 @@ export function withEpochs(batch: readonly RawEntry[], epochs: ReadonlyMap<numbe
 }
 
 /** The same entries with how often each was delivered. */
-export async function countDeliveries(billing: Billing, batch: readonly RawEntry[]): Promise<RawEntry[]> {
+export async function countDeliveries(billing: Billing, batch: readonly EntryInHand[]): Promise<EntryInHand[]> {
   return await Promise.all(
     batch.map(async (raw) => {
       const ask = (redis: RedisClient) => redis.xpending(streamKey(raw.shard), GROUP, raw.entryId, raw.entryId, 1);

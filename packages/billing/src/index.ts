@@ -29,6 +29,7 @@ export { type Append, type Durability, readDurability } from "./durability.ts";
 export type { Figures } from "./equation.ts";
 export { BillingError, type BillingErrorCode, type BillingErrorOptions } from "./errors.ts";
 export { type CostExplanation, type CostlyRow, explainCost, explainCosts, metadataOf } from "./explain.ts";
+export { UnreadableEntry } from "./fields.ts";
 export { alertChains, alertDrift, alertUnaccounted, endDoubts } from "./findings.ts";
 export { type CreditToGive, type GiveCreditOutcome, type GivenCredit, giveCredit } from "./give-credit.ts";
 export {
@@ -220,7 +221,6 @@ export {
   isUuid,
   type LinkEntry,
   type RawEntry,
-  UnreadableEntry,
   type UsageEntry,
   type UsageSource,
 } from "./stream.ts";

@@ -8,7 +8,7 @@ import { GROUP, streamKey } from "./keys.ts";
 import { type Holding, readEntries, readEntry, readHoldings } from "./pending.ts";
 import { loadScript, replyArray, runScript } from "./redis.ts";
 import { findBookedIds } from "./replay-plan.ts";
-import type { RawEntry } from "./stream.ts";
+import type { EntryInHand } from "./stream.ts";
 
 const leaveScript = loadScript("./leave.lua");
 const PAGE = 1_000;
@@ -80,8 +80,8 @@ async function findDangling(billing: Billing, shard: number, holdings: readonly 
 }
 
 /** Of entries in hand those that were removed from the stream before they were acked, and are settled or kept all the same. */
-export async function findRecordedGone(billing: Billing, batch: readonly RawEntry[]): Promise<Set<RawEntry>> {
-  const recorded = new Set<RawEntry>();
+export async function findRecordedGone(billing: Billing, batch: readonly EntryInHand[]): Promise<Set<EntryInHand>> {
+  const recorded = new Set<EntryInHand>();
   const gone = batch.filter(({ fields }) => fields.length === 0);
   for (const [shard, inShard] of Map.groupBy(gone, (raw) => raw.shard)) {
     const entryIds = inShard.map(({ entryId }) => entryId);

@@ -1,9 +1,10 @@
 // Entries that were delivered and not acked: who holds them, for how long, and taking them over from a holder that is dead.
 import type { Billing } from "./billing.ts";
 import { type Consumer, isLive, readConsumers } from "./claim.ts";
+import { UnreadableEntry } from "./fields.ts";
 import { GROUP, shardOfStream, streamKey } from "./keys.ts";
 import { type RedisClient, replyArray } from "./redis.ts";
-import { decodeEntry, type Entry, type RawEntry, readEntryReply, UnreadableEntry } from "./stream.ts";
+import { decodeEntry, type Entry, type RawEntry, readEntryReply } from "./stream.ts";
 
 const PAGE = 1_000;
 

@@ -6,7 +6,7 @@ import { openAlert, resolveAlert } from "@drawdown/db";
 import type { Billing } from "./billing.ts";
 import { streamKey } from "./keys.ts";
 import { fromBooks } from "./postgres.ts";
-import type { RawEntry } from "./stream.ts";
+import type { Position } from "./stream.ts";
 
 const KIND = "poison_rate";
 const RATE = { ofAtLeast: 100, above: 0.1 };
@@ -76,7 +76,7 @@ async function readOpen(billing: Billing): Promise<Map<number, number>> {
 }
 
 /** Which of these entries a dead letter keeps already: their ack was lost. */
-export async function findKept(billing: Billing, entries: readonly RawEntry[]): Promise<ReadonlySet<RawEntry>> {
+export async function findKept<P extends Position>(billing: Billing, entries: readonly P[]): Promise<ReadonlySet<P>> {
   if (entries.length === 0) return new Set();
   const rows = await billing.query<{ ord: string }>(
     `SELECT e.ord FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS e(stream_key, stream_entry_id, ord)

@@ -1,11 +1,12 @@
 // Where entries of a stream stand: what the stream and its group say first, the books after. In that order an entry that is
 // acked and not in the books is truly unaccounted: ours is acked only after its commit.
 import type { Billing } from "./billing.ts";
+import { UnreadableEntry } from "./fields.ts";
 import { GROUP, streamKey } from "./keys.ts";
 import { formatUnits } from "./money.ts";
 import { type RedisClient, replyArray } from "./redis.ts";
 import { fieldOf } from "./stats.ts";
-import { decodeEntry, type Entry, type LinkEntry, type RawEntry, UnreadableEntry, type UsageEntry } from "./stream.ts";
+import { decodeEntry, type Entry, type LinkEntry, type RawEntry, type UsageEntry } from "./stream.ts";
 
 /**
  * `settled`: the same id, account, cost and seq is in the books and settled. `half_settled`: an older worker wrote the row and

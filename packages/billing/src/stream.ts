@@ -1,8 +1,8 @@
 // What a stream entry is. A deduction is written by charge.lua, a credit or repair link by credit.lua and load.lua; older
 // producers write deductions without owner, balances and seq. Entries are read as bytes and decoded strictly: what cannot
 // be decoded is named with its reason, kept as a dead letter, and never guessed at.
-import { isAscii } from "node:buffer";
 import { BillingError } from "./errors.ts";
+import { type FieldBytes, readFields, UnreadableEntry } from "./fields.ts";
 import { shardOfStream } from "./keys.ts";
 import { parseCost, parseUnits } from "./money.ts";
 import { replyArray } from "./redis.ts";
@@ -64,16 +64,10 @@ export type LinkEntry = Position & {
 export type Entry = UsageEntry | LinkEntry;
 
 /** An entry as it was read: field, value, field, value… in bytes; empty when it was removed from the stream. */
-export type RawEntry = Position & { fields: Buffer[] };
+export type RawEntry = Position & { fields: readonly Buffer[] };
 
-/** Why an entry can never be settled as it stands. */
-export class UnreadableEntry extends Error {
-  readonly errorClass: string;
-  constructor(errorClass: string, message: string) {
-    super(message);
-    this.errorClass = errorClass;
-  }
-}
+/** The same as a worker has it in hand: its fields may still be in one piece. */
+export type EntryInHand = Position & { fields: FieldBytes };
 
 export const MAX_TEXT_LENGTH = 512;
 export const MAX_METADATA_BYTES = 64 * 1024;
@@ -82,13 +76,12 @@ const MAX_TOKENS = 2n ** 53n;
 const uuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const isoPattern = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?)(Z|[+-]\d\d(?::?\d\d)?)?)?$/i;
 const ISO_LENGTH = "2026-01-01T00:00:00.000Z".length;
-const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** Decodes the flat list of field, value, field, value… of one entry. Throws `UnreadableEntry`. */
-export function decodeEntry(position: Position, raw: readonly Buffer[]): Entry {
+export function decodeEntry(position: Position, raw: FieldBytes): Entry {
   if (raw.length === 0)
     throw new UnreadableEntry("entry_deleted", "the entry was removed from the stream before it was settled");
-  const fields = readAsciiFields(raw) ?? readFields(raw);
+  const fields = readFields(raw);
   const read = new FieldReader(fields);
   const kind = fields.get("kind");
   if (kind === undefined || kind === "") return decodeUsage(position, read);
@@ -273,62 +266,6 @@ function depthOf(json: string): number {
   return deepest;
 }
 
-function readFields(raw: readonly Buffer[]): Map<string, string> {
-  const fields = new Map<string, string>();
-  for (let i = 0; i + 1 < raw.length; i += 2)
-    fields.set(decodeText(raw[i], "a field name"), decodeText(raw[i + 1], String(raw[i])));
-  return fields;
-}
-
-/** In the order of draw.lua. */
-const OWN_NAMES =
-  "deduction_id account_id account_owner_id account_type virtual_key cost currency provider model input_tokens output_tokens total_tokens timestamp balance_before balance_after account_seq request_id usage_source metadata".split(
-    " ",
-  );
-
-/** What lies between two fields in a reply: `\r\n$<length>\r\n`. */
-const MOST_BETWEEN = 16;
-
-/**
- * The same at a fifth of the cost for what nearly every entry is: ASCII throughout, in one piece of memory as the reply had it. It is made
- * one text, and each field a part of that. Undefined for any other.
- */
-function readAsciiFields(raw: readonly Buffer[]): Map<string, string> | undefined {
-  const memory = raw[0]?.buffer;
-  const start = raw[0]?.byteOffset ?? 0;
-  let end = start;
-  for (const bytes of raw) {
-    if (bytes.buffer !== memory || bytes.byteOffset < end || bytes.byteOffset > end + MOST_BETWEEN) return undefined;
-    end = bytes.byteOffset + bytes.length;
-  }
-  const whole = Buffer.from(memory ?? new ArrayBuffer(0), start, end - start);
-  if (!isAscii(whole)) return undefined;
-  const text = whole.toString("latin1");
-  if (text.includes("\0")) return undefined;
-  const fields = new Map<string, string>();
-  for (let i = 0; i + 1 < raw.length; i += 2) {
-    const name = raw[i] as Buffer;
-    const value = raw[i + 1] as Buffer;
-    const nameAt = name.byteOffset - start;
-    const valueAt = value.byteOffset - start;
-    const own = OWN_NAMES[i / 2];
-    const known = own?.length === name.length && text.startsWith(own, nameAt);
-    fields.set(known ? own : text.slice(nameAt, nameAt + name.length), text.slice(valueAt, valueAt + value.length));
-  }
-  return fields;
-}
-
-function decodeText(bytes: Buffer | undefined, name: string): string {
-  let text: string;
-  try {
-    text = utf8.decode(bytes);
-  } catch {
-    throw new UnreadableEntry("invalid_utf8", `${name} is not UTF-8`);
-  }
-  if (text.includes("\0")) throw new UnreadableEntry("invalid_text", `${name} has a NUL character`);
-  return text;
-}
-
 export function isUuid(value: unknown): value is string {
   return typeof value === "string" && uuidPattern.test(value);
 }
@@ -337,12 +274,20 @@ function quote(text: string): string {
   return JSON.stringify(text.length > 64 ? `${text.slice(0, 64)}…` : text);
 }
 
-/** One `[stream, [[id, fields], …]]`; fields are null when the entry was removed from the stream. */
-export function readStreamReply(reply: unknown): RawEntry[] {
+/**
+ * One `[stream, [[id, fields], …]]`, with its shard's epoch; fields are null when the entry was removed from the stream, and may be in one
+ * piece (folded.ts).
+ */
+export function readStreamReply(reply: unknown, epochs: ReadonlyMap<number, bigint>): EntryInHand[] {
   const [key, entries] = replyArray(reply);
   const shard = shardOfStream(String(key));
-  if (shard === undefined) throw new TypeError(`a read answered for the stream ${String(key)}`);
-  return replyArray(entries).map((entry) => readEntryReply(shard, entry));
+  const epoch = shard === undefined ? undefined : epochs.get(shard);
+  if (shard === undefined || epoch === undefined) throw new TypeError(`a read answered for the stream ${String(key)}`);
+  return replyArray(entries).map((entry) => {
+    const [id, fields] = replyArray(entry);
+    const folded = Buffer.isBuffer(fields) ? fields : readFieldsReply(fields);
+    return { shard, entryId: String(id), deliveryCount: 1, epoch, fields: folded };
+  });
 }
 
 export function readEntryReply(shard: number, reply: unknown): RawEntry {
@@ -351,8 +296,12 @@ export function readEntryReply(shard: number, reply: unknown): RawEntry {
     shard,
     entryId: String(id),
     deliveryCount: 1,
-    fields: fields === null ? [] : replyArray(fields).map(replyBytes),
+    fields: readFieldsReply(fields),
   };
+}
+
+function readFieldsReply(fields: unknown): Buffer[] {
+  return fields === null ? [] : replyArray(fields).map(replyBytes);
 }
 
 function replyBytes(value: unknown): Buffer {
