@@ -25,8 +25,20 @@ export function gatewayMetrics(registry: Registry = new Registry()) {
       buckets: secondsBuckets,
       registers,
     }),
-    inFlight: new Gauge({ name: "drawdown_requests_in_flight", help: "Requests being answered.", registers }),
   };
+}
+
+/** Asked when somebody looks, not told by each request. */
+export function measureInFlight(registry: Registry, count: () => number): void {
+  const inFlight = new Gauge({
+    name: "drawdown_requests_in_flight",
+    help: "Requests being answered.",
+    registers: [],
+    collect() {
+      this.set(count());
+    },
+  });
+  registry.registerMetric(inFlight);
 }
 
 function moneyMetrics(registers: Registry[]) {

@@ -6,6 +6,7 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Dispatcher } from "undici";
 import type { Logger } from "../log.ts";
+import { CallEnd, type EventAnswer, type PlainAnswer } from "./answer.ts";
 import { chargeFor, nothingGiven, type PricedCall } from "./bill.ts";
 import { asSent, headerValue, readBody, refuseDoubledHeaders, requestIdOf } from "./body.ts";
 import { type Charged, chargeHeaders } from "./charge.ts";
@@ -14,15 +15,7 @@ import { type Held, type HoldDependencies, hold } from "./held.ts";
 import type { HoldSizes } from "./hold-size.ts";
 import type { Caller } from "./keys.ts";
 import type { Prices } from "./prices.ts";
-import {
-  answerHeaders,
-  CallEnd,
-  callProvider,
-  type ProviderAnswer,
-  type ProviderCall,
-  passBack,
-  readWhole,
-} from "./provider.ts";
+import { answerHeaders, callProvider, type ProviderCall, passBack } from "./provider.ts";
 import { passStream, write } from "./stream.ts";
 import { emptyReading, isFields, type Reading, type Surface, takeText, takeUsage } from "./surfaces/surface.ts";
 
@@ -100,9 +93,9 @@ async function serve(
   const call: Call = { ...priced, drainBytes: drain.bytes, held, upstream, abort, reply };
   try {
     const answer = await callProvider(upstream);
+    if (answer.events !== undefined) return await streamAnswer(deps, call, answer);
     if (answer.statusCode >= 300) return await refuseAsProvider(deps, call, answer);
-    const streamed = String(answer.headers["content-type"]).startsWith("text/event-stream");
-    return streamed ? await streamAnswer(deps, call, answer) : await plainAnswer(deps, call, answer);
+    return await plainAnswer(deps, call, answer);
   } catch (error) {
     // Captured holds stay captured; all others are given back.
     await held.void();
@@ -159,33 +152,31 @@ function bodyForProvider({ body, model, surface }: PricedCall): Buffer {
   }
 }
 
-async function refuseAsProvider(deps: ProxyDependencies, call: Call, answer: ProviderAnswer): Promise<FastifyReply> {
+async function refuseAsProvider(deps: ProxyDependencies, call: Call, answer: PlainAnswer): Promise<FastifyReply> {
   deps.metrics.upstreamFailures.inc({ provider: call.upstream.provider.name, kind: String(answer.statusCode) });
-  const bytes = await readWhole(call.upstream, answer);
   await call.held.void();
-  return passBack(call.reply, call.upstream, answer, bytes);
+  return passBack(call.reply, call.upstream, answer);
 }
 
-async function plainAnswer(deps: ProxyDependencies, call: Call, answer: ProviderAnswer): Promise<FastifyReply> {
-  const bytes = await readWhole(call.upstream, answer);
-  const reading = readPlain(call, bytes);
+async function plainAnswer(deps: ProxyDependencies, call: Call, answer: PlainAnswer): Promise<FastifyReply> {
+  const reading = readPlain(call, answer.bytes);
   if (nothingGiven(reading)) {
     await call.held.void();
-    return passBack(call.reply, call.upstream, answer, bytes);
+    return passBack(call.reply, call.upstream, answer);
   }
   // Nothing was given yet: when the charge cannot be made, nothing is.
   const charged = await capture(deps, call, reading, waitForChargeMs);
   call.reply.headers(chargeHeaders(charged));
-  return passBack(call.reply, call.upstream, answer, bytes);
+  return passBack(call.reply, call.upstream, answer);
 }
 
-async function streamAnswer(deps: ProxyDependencies, call: Call, answer: ProviderAnswer): Promise<FastifyReply> {
+async function streamAnswer(deps: ProxyDependencies, call: Call, answer: EventAnswer): Promise<FastifyReply> {
   const { reply, surface, body } = call;
   const response = reply.raw;
   reply.hijack();
   reply.header("x-drawdown-deduction-id", call.held.holdId);
   const reading = await passStream({
-    body: answer.body,
+    body: answer.events,
     response,
     writeHead: () =>
       response.writeHead(200, { ...stringHeaders(reply), ...answerHeaders(answer), "cache-control": "no-cache" }),

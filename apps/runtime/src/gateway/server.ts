@@ -10,6 +10,7 @@ import type { Dispatcher } from "undici";
 import { healthRoutes } from "../health.ts";
 import { type InFlight, trackInFlight } from "../in-flight.ts";
 import type { Logger } from "../log.ts";
+import type { CallEnd } from "./answer.ts";
 import { headerValue, plainText } from "./body.ts";
 import { postCharge } from "./charges.ts";
 import { errorReply, GatewayError } from "./errors.ts";
@@ -18,9 +19,8 @@ import { deleteHold, postCapture, postHold } from "./holds.ts";
 import { authenticate, type Caller } from "./keys.ts";
 import { requireRate, requireRoom } from "./limits.ts";
 import type { Memory } from "./memory.ts";
-import type { GatewayMetrics } from "./metrics.ts";
+import { type GatewayMetrics, measureInFlight } from "./metrics.ts";
 import type { Prices } from "./prices.ts";
-import type { CallEnd } from "./provider.ts";
 import { type ProxyDependencies, proxy } from "./proxy.ts";
 import type { Refusals } from "./refusals.ts";
 import { chat } from "./surfaces/chat.ts";
@@ -75,6 +75,7 @@ export function gatewayServer(deps: GatewayDependencies): Gateway {
     frameworkErrors: (error, request, reply) => sendError(reply, error, request.url),
   });
   const inFlight = trackInFlight(app);
+  measureInFlight(deps.metrics.registry, inFlight.count);
   const work = new Set<Promise<unknown>>();
   const calls = new Set<CallEnd>();
   deps.cut.addEventListener("abort", () => {
@@ -89,7 +90,7 @@ export function gatewayServer(deps: GatewayDependencies): Gateway {
     app.addContentTypeParser(type, { parseAs: "buffer" }, (_request, body, done) => done(null, body));
   app.addHook("onRequest", (request, reply, done) => {
     nameRequest(request, reply);
-    measure(deps.metrics, inFlight, request, reply);
+    measure(deps.metrics, request, reply);
     done();
   });
   healthRoutes(app, { registry: deps.metrics.registry, checks: () => checks(deps) });
@@ -157,14 +158,12 @@ function nameRequest(request: FastifyRequest, reply: FastifyReply): void {
   reply.header("x-request-id", headerValue(named));
 }
 
-function measure(metrics: GatewayMetrics, inFlight: InFlight, request: FastifyRequest, reply: FastifyReply): void {
+function measure(metrics: GatewayMetrics, request: FastifyRequest, reply: FastifyReply): void {
   const route = request.routeOptions.url ?? "unknown";
   const end = metrics.requestSeconds.startTimer({ route });
-  metrics.inFlight.set(inFlight.count());
   reply.raw.once("close", () => {
     end();
     metrics.requests.inc({ route, status: String(reply.raw.statusCode) });
-    metrics.inFlight.set(inFlight.count());
   });
 }
 
