@@ -48,6 +48,45 @@ describe("a hold is as large as the call can be", () => {
   });
 });
 
+describe("2: a short prompt of an account that has plenty is held from above", () => {
+  const call = (content: string, provider = "openai") =>
+    pricedCall(chat, provider, { model: "gpt-4o", ...ask(content, { max_tokens: 100 }) });
+  const rich = () => {
+    const sizes = new HoldSizes();
+    sizes.saw("a", 10n ** 15n);
+    return sizes;
+  };
+
+  it("never for less than its tokens, and for at most as many more as it has bytes", async () => {
+    for (const text of ["hi", "every balance tells a story. ".repeat(20), "测试🙂".repeat(60), "=)(".repeat(200)]) {
+      const { wantedNanos } = await rich().size(call(text));
+      const fromAbove = rich().fromAbove(call(text)) ?? 0n;
+      expect(fromAbove).toBeGreaterThanOrEqual(wantedNanos);
+      expect(fromAbove - wantedNanos).toBeLessThan(1_000n);
+    }
+  });
+
+  it("and counted where that could be missed: by who has less than a thousand times it, is unknown, or has a limit", () => {
+    const most = rich().fromAbove(call("hi")) ?? 0n;
+    const having = (available: bigint) => {
+      const sizes = new HoldSizes();
+      sizes.saw("a", available);
+      return sizes.fromAbove(call("hi"));
+    };
+    expect([having(1_000n * most), having(1_000n * most - 1n)]).toEqual([most, undefined]);
+    expect(new HoldSizes().fromAbove(call("hi"))).toBeUndefined();
+    const limited = call("hi");
+    const spendLimit = { period: "day", limitNanos: 1n } as const;
+    const caller = { ...limited.caller, limits: { ...limited.caller.limits, spendLimit } };
+    expect(rich().fromAbove({ ...limited, caller })).toBeUndefined();
+  });
+
+  it("and counted when it is longer; without a tokenizer every prompt is a token per byte", () => {
+    expect(rich().fromAbove(call("a".repeat(1_000)))).toBeUndefined();
+    expect(rich().fromAbove(call("hi", "mistral"))).toBeUndefined();
+  });
+});
+
 describe("what a key's calls of a model came to caps the next ones", () => {
   it("from the sixteenth on, with half as much again, never below the floor, for that key and model alone", () => {
     const sizes = new HoldSizes();

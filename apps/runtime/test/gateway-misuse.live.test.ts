@@ -198,6 +198,16 @@ describe("an account that has little", () => {
     );
   });
 
+  it("2: who is taken for rich and is no more is held by what was counted, and not refused", async () => {
+    const body = ask("short", { max_tokens: 512 });
+    const least = await required(body);
+    await setBalance(stage.tenant1, "1000");
+    expect((await chat(body)).status).toBe(200);
+    // What the call above cost is settled: setBalance waits for it.
+    await setBalance(stage.tenant1, formatUnits(least));
+    expect((await chat(body)).status).toBe(200);
+  });
+
   it("2: a cost above its hold is charged, shows as overdue, stops the next request, and is paid by the next credit", async () => {
     const body = ask("[upstream: tokens=3000] long");
     const least = await required(body);

@@ -32,7 +32,7 @@ export function pricedCall(
       customerTypeMismatch: false,
       limits: { allowedModels: null, spendLimit: null, requestsPerMinute: null, holdPolicy: null, leavePolicy: null },
     },
-    body: { bytes: Buffer.alloc(0), parsed: fields, json: fields, digest: "d" },
+    body: { bytes: Buffer.from(JSON.stringify(fields)), parsed: fields, json: fields, digest: "d" },
     requestId: "r",
     resolved: { provider, price },
     model: fields.model,

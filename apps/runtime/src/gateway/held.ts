@@ -20,51 +20,79 @@ import type { PricedCall } from "./bill.ts";
 import { type Charged, captureOnce, chargeHeaders, type Patience, untilOnRecord } from "./charge.ts";
 import { callerArgs } from "./charges.ts";
 import { type Asked, GatewayError, refusalError } from "./errors.ts";
-import type { HoldSize } from "./hold-size.ts";
+import type { HoldSize, HoldSizes } from "./hold-size.ts";
 import type { GatewayMetrics } from "./metrics.ts";
 
 const lifeMs = 30_000;
 const extendEveryMs = 10_000;
 
 /** `holdPolicy`: of keys that have none of their own. */
-export type HoldDependencies = { billing: Billing; metrics: GatewayMetrics; holdPolicy: HoldPolicy };
+export type HoldDependencies = {
+  billing: Billing;
+  metrics: GatewayMetrics;
+  sizes: HoldSizes;
+  holdPolicy: HoldPolicy;
+};
 
 /** Another hold may be opened between the refusal and the second try. */
 const tries = 3;
 
-/** Sets the wanted amount aside, or as the policy says. Throws a `GatewayError` for every refusal, a `BillingError` when a store failed. */
-export async function hold(deps: HoldDependencies, call: PricedCall, size: HoldSize): Promise<Held> {
+/**
+ * Sets the wanted amount aside, or as the policy says. Where a hold from above is missed by nobody the prompt is not counted, unless that is
+ * refused after all. Throws a `GatewayError` for every refusal, a `BillingError` when a store failed.
+ */
+export async function hold(deps: HoldDependencies, call: PricedCall): Promise<Held> {
+  const fromAboveNanos = deps.sizes.fromAbove(call);
+  if (fromAboveNanos !== undefined) {
+    const outcome = await openOnce(deps.billing, call, fromAboveNanos);
+    if (outcome.outcome !== "refused") return await heldOf(deps, call, outcome, outcome.outcome);
+  }
+  return await holdCounted(deps, call, await deps.sizes.size(call));
+}
+
+async function holdCounted(deps: HoldDependencies, call: PricedCall, size: HoldSize): Promise<Held> {
   const policy = call.caller.limits.holdPolicy ?? deps.holdPolicy;
   const leastNanos = policy === "available" ? size.leastNanos : size.wantedNanos;
   let amountNanos = size.wantedNanos;
   for (let attempt = 1; ; attempt += 1) {
     const outcome = await openOnce(deps.billing, call, amountNanos);
-    const label = outcome.outcome === "held" && amountNanos < size.wantedNanos ? "held_less" : outcome.outcome;
-    if (outcome.outcome !== "refused") deps.metrics.holds.inc({ outcome: label });
-    switch (outcome.outcome) {
-      case "held":
-        return new Held(deps, call, outcome);
-      case "repeated":
-        throw again();
-      case "conflict":
-        throw again(await headersOfFirst(deps.billing, call));
-      case "answered":
-        throw again(chargeHeaders({ ...outcome, outcome: "repeated" }));
-      case "unknown_account":
-        // The key named an account a moment ago: it was removed since, and the key with it.
-        throw new GatewayError("invalid_api_key", "The API key is not valid.");
-      case "refused": {
-        const coveredNanos = coverOf(outcome);
-        const enough = policy === "available" && coveredNanos !== undefined && coveredNanos >= leastNanos;
-        if (enough && attempt < tries) {
-          amountNanos = coveredNanos;
-          continue;
-        }
-        deps.metrics.holds.inc({ outcome: label });
-        const requiredNanos = enough ? outcome.requiredNanos : leastNanos;
-        throw refusalError({ ...outcome, requiredNanos }, askedOf(call, size));
-      }
+    if (outcome.outcome !== "refused") {
+      const label = outcome.outcome === "held" && amountNanos < size.wantedNanos ? "held_less" : outcome.outcome;
+      return await heldOf(deps, call, outcome, label);
     }
+    const coveredNanos = coverOf(outcome);
+    const enough = policy === "available" && coveredNanos !== undefined && coveredNanos >= leastNanos;
+    if (enough && attempt < tries) {
+      amountNanos = coveredNanos;
+      continue;
+    }
+    deps.metrics.holds.inc({ outcome: "refused" });
+    const requiredNanos = enough ? outcome.requiredNanos : leastNanos;
+    throw refusalError({ ...outcome, requiredNanos }, askedOf(call, size));
+  }
+}
+
+/** What was answered, if it is a hold. */
+async function heldOf(
+  deps: HoldDependencies,
+  call: PricedCall,
+  outcome: Exclude<HoldOutcome, Refusal>,
+  label: string,
+): Promise<Held> {
+  deps.metrics.holds.inc({ outcome: label });
+  switch (outcome.outcome) {
+    case "held":
+      deps.sizes.saw(call.caller.account.id, outcome.availableNanos);
+      return new Held(deps, call, outcome);
+    case "repeated":
+      throw again();
+    case "conflict":
+      throw again(await headersOfFirst(deps.billing, call));
+    case "answered":
+      throw again(chargeHeaders({ ...outcome, outcome: "repeated" }));
+    case "unknown_account":
+      // The key named an account a moment ago: it was removed since, and the key with it.
+      throw new GatewayError("invalid_api_key", "The API key is not valid.");
   }
 }
 

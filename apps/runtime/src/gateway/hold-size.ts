@@ -3,7 +3,7 @@
  * request's limit, or the model's own. Few answers come near that, so the output is capped by what this key's calls of this model came to
  * before; never below a floor. What exceeds its hold is charged all the same. docs/decisions/0032-size-of-a-hold.md
  */
-import { type Bound, boundInput, DEFAULT_MAX_OUTPUT_TOKENS, mostCost, type Price } from "@drawdown/billing";
+import { type Bound, boundInput, DEFAULT_MAX_OUTPUT_TOKENS, mostCost } from "@drawdown/billing";
 import * as knownModels from "gpt-tokenizer/models";
 import { LRUCache } from "lru-cache";
 import type { PricedCall } from "./bill.ts";
@@ -26,14 +26,20 @@ const percentile = 0.95;
 const headroom = 1.5;
 const rememberedAnswers = 64;
 const enoughAnswers = 16;
+/** A token per byte of such a body is no more than what is added to every prompt anyway. */
+const shortBytes = 1_000;
+/** An account that can pay so many calls at once does not miss that much of each. */
+const plenty = 1_000n;
 /** A key and model of 64 answers is 256 bytes of counts. */
 const rememberedPairs = 20_000;
+const rememberedAccounts = 20_000;
 
 type Answers = { tokens: Uint32Array; count: number };
 
 /** What each key's calls of each model came to, in this process. Lost with it: then the request's own limit holds again. */
 export class HoldSizes {
   readonly #seen = new LRUCache<string, Answers>({ max: rememberedPairs });
+  readonly #available = new LRUCache<string, bigint>({ max: rememberedAccounts });
 
   /** A provider's count of one answer's output. */
   learn(virtualKey: string, model: string, outputTokens: number): void {
@@ -48,14 +54,35 @@ export class HoldSizes {
   expected(virtualKey: string, model: string): number | undefined {
     const answers = this.#seen.get(`${virtualKey} ${model}`);
     if (answers === undefined || answers.count < enoughAnswers) return undefined;
-    const sorted = answers.tokens.slice(0, Math.min(answers.count, rememberedAnswers)).toSorted();
-    const usual = sorted[Math.ceil(sorted.length * percentile) - 1] ?? 0;
+    const seen = Math.min(answers.count, rememberedAnswers);
+    const usual = largestBut(answers.tokens.subarray(0, seen), seen - Math.ceil(seen * percentile));
     return Math.max(floorTokens, Math.ceil(usual * headroom));
   }
 
+  /** What the account had available when something was last set aside for it. */
+  saw(accountId: string, availableNanos: bigint): void {
+    this.#available.set(accountId, availableNanos);
+  }
+
+  /**
+   * For a short body of an account that can pay many of its kind: the most that the call can cost with a token per byte of its prompt,
+   * which takes no counting. Undefined where that would set more aside than is sure to be missed by nobody, or is the size already.
+   */
+  fromAbove(call: PricedCall): bigint | undefined {
+    const { body, caller, resolved, model } = call;
+    const available = this.#available.get(caller.account.id);
+    if (available === undefined || body.bytes.length > shortBytes || caller.limits.spendLimit !== null)
+      return undefined;
+    if (!hasTokenizer(resolved.provider, model)) return undefined;
+    const { wantedNanos } = this.#sizeOf(call, boundInput(body.json));
+    return available >= plenty * wantedNanos ? wantedNanos : undefined;
+  }
+
   async size(call: PricedCall): Promise<HoldSize> {
-    const { surface, caller, body, resolved, model } = call;
-    const input = await countInput(call);
+    return this.#sizeOf(call, await countInput(call));
+  }
+
+  #sizeOf({ surface, caller, body, resolved, model }: PricedCall, input: Omit<Bound, "outputTokens">): HoldSize {
     const answers = surface.answers(body.json);
     const limit = limitOf(surface.outputLimit(body.json), model);
     const cap = this.expected(caller.virtualKey, model) ?? limit;
@@ -63,10 +90,11 @@ export class HoldSizes {
       answers * Math.min(limit, cap),
       answers * Math.min(limit, floorTokens),
     ];
-    const cost = (outputTokens: number) => costOf(resolved.price, { ...input, outputTokens });
+    const cost = (outputTokens: number) => mostCost(resolved.price, { ...input, outputTokens });
+    const wantedNanos = cost(wantedOutputTokens);
     return {
-      wantedNanos: cost(wantedOutputTokens),
-      leastNanos: cost(leastOutputTokens),
+      wantedNanos,
+      leastNanos: leastOutputTokens === wantedOutputTokens ? wantedNanos : cost(leastOutputTokens),
       inputTokens: input.inputTokens,
       wantedOutputTokens,
       leastOutputTokens,
@@ -74,8 +102,16 @@ export class HoldSizes {
   }
 }
 
-function costOf(price: Price, bound: Bound): bigint {
-  return mostCost(price, bound);
+/** The largest when so many larger ones are left out. Each call asks: it is found without sorting all. */
+function largestBut(tokens: Uint32Array, leftOut: number): number {
+  const largest = new Uint32Array(leftOut + 1);
+  for (const count of tokens) {
+    let at = leftOut;
+    if (count <= (largest[at] ?? 0)) continue;
+    for (; at > 0 && count > (largest[at - 1] ?? 0); at -= 1) largest[at] = largest[at - 1] ?? 0;
+    largest[at] = count;
+  }
+  return largest[leftOut] ?? 0;
 }
 
 /** By the model's tokenizer where there is one, else from above: a token per byte. Pictures and sound by their upper estimate in both. */

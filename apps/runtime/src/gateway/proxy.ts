@@ -12,7 +12,6 @@ import { asSent, headerValue, readBody, refuseDoubledHeaders, requestIdOf } from
 import { type Charged, chargeHeaders } from "./charge.ts";
 import { errorReply, GatewayError } from "./errors.ts";
 import { type Held, type HoldDependencies, hold } from "./held.ts";
-import type { HoldSizes } from "./hold-size.ts";
 import type { Caller } from "./keys.ts";
 import type { Prices } from "./prices.ts";
 import { answerHeaders, callProvider, type ProviderCall, passBack } from "./provider.ts";
@@ -21,7 +20,6 @@ import { emptyReading, isFields, type Reading, type Surface, takeText, takeUsage
 
 export type ProxyDependencies = HoldDependencies & {
   prices: Prices;
-  sizes: HoldSizes;
   agent: Dispatcher;
   log: Logger;
   /** How long, and how many bytes, a provider is still read for a client that has left. */
@@ -77,7 +75,7 @@ async function serve(
   const { resolved, model, provider } = routed(deps.prices, surface, caller, body.json.model);
   const priced: PricedCall = { surface, caller, body, requestId: id.id, resolved, model };
   const sent = bodyForProvider(priced);
-  const held = await hold(deps, priced, await deps.sizes.size(priced));
+  const held = await hold(deps, priced);
   const drain = caller.limits.leavePolicy === "cut" ? noDrain : deps.drain;
   const lasting = callEnd(deps, reply, drain.ms);
   const upstream: ProviderCall = {
