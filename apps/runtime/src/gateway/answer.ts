@@ -21,6 +21,10 @@ export class CallEnd {
   #ended = false;
   #abort: (() => void) | undefined;
 
+  get ended(): boolean {
+    return this.#ended;
+  }
+
   end(): void {
     if (this.#ended) return;
     this.#ended = true;

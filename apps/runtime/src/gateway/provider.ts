@@ -43,8 +43,10 @@ export type ProviderCall = {
  * `upstream_error` when none came, or when one that is no stream broke off or is larger than can be held.
  */
 export async function callProvider(call: ProviderCall): Promise<ProviderAnswer> {
-  const taking = new AnswerTaking(call.end, call.metrics.upstreamSeconds.startTimer({ provider: call.provider.name }));
+  const headCame = call.metrics.upstreamSeconds.startTimer({ provider: call.provider.name });
   try {
+    if (call.end.ended) throw new Error("the call was ended before it began");
+    const taking = new AnswerTaking(call.end, headCame);
     const headers = { ...clientHeaders(call), "content-type": "application/json", ...keyHeaders(call) };
     call.agent.dispatch({ ...addressOf(call), method: "POST", headers, body: call.body }, taking);
     return await taking.answer;
