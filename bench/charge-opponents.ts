@@ -22,10 +22,9 @@ export async function redisAlone(billing: Billing, redisUrl: string, ms: number)
   const server = await ensureRedisServer({ onProgress: () => {} });
   const program = join(dirname(server), server.endsWith("valkey-server") ? "valkey-benchmark" : "redis-benchmark");
   const redis = new Redis(redisUrl);
-  const { script, keys, args } = await chargeCommand(billing, chargeOf(accountAt(0), RANDOM_DIGITS));
+  const { script, stream, keys, args } = await chargeCommand(billing, chargeOf(accountAt(0), RANDOM_DIGITS));
   await redis.script("LOAD", script.source);
   const command = ["EVALSHA", script.sha, String(keys.length), ...keys, ...args];
-  const [stream = ""] = keys;
   let count = 20_000;
   let rounds = 0;
   const round = async () => {

@@ -5,7 +5,6 @@ import { BillingError } from "./errors.ts";
 import { Fence } from "./fence.ts";
 import { type CaptureOutcome, captureScript, holdScript, type ItemOutcome } from "./hold.ts";
 import { SHARD_COUNT_KEY } from "./keys.ts";
-import { Lanes } from "./lanes.ts";
 import { type Observe, unobserved } from "./observe.ts";
 import { type Query, queryOf } from "./postgres.ts";
 import { Pressure } from "./pressure.ts";
@@ -38,7 +37,6 @@ export class Billing {
   readonly charges: Turns<ChargeOutcome>;
   readonly holds: Turns<ItemOutcome>;
   readonly captures: Turns<CaptureOutcome>;
-  readonly lanes: Lanes;
   /** Counts of what keys have spent that are under way (spend.ts). */
   readonly spendLoads = new Map<string, Promise<boolean>>();
   readonly pressure: Pressure;
@@ -55,7 +53,6 @@ export class Billing {
     this.charges = new Turns(this, chargeScript);
     this.holds = new Turns(this, holdScript);
     this.captures = new Turns(this, captureScript);
-    this.lanes = new Lanes(this);
     this.pressure = new Pressure(this.redis);
   }
 
@@ -91,7 +88,6 @@ export async function openBilling(options: BillingOptions): Promise<Billing> {
 export async function closeBilling(billing: Billing): Promise<void> {
   billing.pressure.stop();
   await billing.fence.stop();
-  billing.lanes.close();
   billing.redis.disconnect();
 }
 

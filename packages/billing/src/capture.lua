@@ -1,15 +1,15 @@
--- Draws the actual costs of what amounts of accounts of one shard were set aside for, and gives the rest back: each item whole or not at
+-- Draws the actual costs of what amounts of accounts were set aside for, and gives the rest back: each item whole or not at
 -- all. Below, equal to or above the hold, and after it has expired: the service was given. What is over is remembered in the hold's
 -- record, or, with `fold`, in its request id alone.
--- after  exact.lua, draw.lua
--- KEYS   1 stream  2 epoch, then per item 4: account  the account's holds  the hold's record  remembered request (without fold: the record again)
--- ARGV   1 fence token  2 remember_ms  3 keep_ms, then per item 17: hold id  fold ('1' or '0')  digest of the request, for fold  and 14 as
+-- after  exact.lua, draw.lua, items.lua
+-- KEYS   as items.lua: per shard epoch, stream; per item 4: account  the account's holds  the hold's record  remembered request (without fold:
+--        the record again)
+-- ARGV   1 remember_ms  2 keep_ms, then as items.lua, per item 17: hold id  fold ('1' or '0')  digest of the request, for fold  and 14 as
 --        draw.lua
--- reply  {'fenced'} | {'done', item...}; an item is one text: 'not_loaded' | 'charged <id cost before after seq>' | 'repeated <the same>' |
---        'conflict' | 'closed' | 'unknown' | 'currency' | 'error <text>'
+-- reply  as items.lua; an item: 'not_loaded' | 'charged <id cost before after seq>' | 'repeated <the same>' |
+--        'conflict' | 'closed' | 'unknown' | 'currency'
 
-local STREAM, EPOCH = KEYS[1], KEYS[2]
-local TOKEN, REMEMBER_MS, KEEP_MS = ARGV[1], ARGV[2], ARGV[3]
+local REMEMBER_MS, KEEP_MS = ARGV[1], ARGV[2]
 local ms, iso = clock()
 
 local function again(remembered, cost) -- 'id cost before after seq'
@@ -17,7 +17,7 @@ local function again(remembered, cost) -- 'id cost before after seq'
   return 'conflict'
 end
 
-local function capture(k, a)
+local function capture(k, a, _, stream)
   local account, holds, record_key, request = KEYS[k], KEYS[k + 1], KEYS[k + 2], KEYS[k + 3]
   local id, fold, digest = ARGV[a], ARGV[a + 1] == '1', ARGV[a + 2]
   local first = a + 3
@@ -38,7 +38,7 @@ local function capture(k, a)
 
   local open = redis.call('HGET', holds, id)
   local before = h[1]
-  local after, seq = draw(STREAM, account, before, h[3], h[4], h[6], id, ms, iso, first)
+  local after, seq = draw(stream, account, before, h[3], h[4], h[6], id, ms, iso, first)
   if open then
     redis.call('HSET', account, 'h', sub(h[2], open:match('^%d+')))
     redis.call('HDEL', holds, id)
@@ -54,5 +54,4 @@ local function capture(k, a)
   return 'charged ' .. result
 end
 
-if redis.call('GET', EPOCH) ~= TOKEN then return { 'fenced' } end
-return each_item(4, 4, 17, capture)
+return answer_items(3, 4, 17, nil, capture)

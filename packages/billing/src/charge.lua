@@ -1,33 +1,25 @@
--- Draws charges from accounts of one shard: check, deduct, append the entry and remember the request id, each item
--- whole or not at all. An item that cannot be read or written is answered alone and harms no other.
--- after  exact.lua, draw.lua
--- KEYS   1 stream  2 epoch, then per item: account, remembered request, the account's holds
--- ARGV   1 fence token  2 remember_ms  3 random: 18 hex digits, then per item 17: account_id owner_id account_type virtual_key cost(nanos)
---        currency provider model input_tokens output_tokens total_tokens request_id usage_source metadata digest delivered spend_limit
+-- Draws charges from accounts: check, deduct, append the entry and remember the request id, each item whole or not at all. An item that
+-- cannot be read or written is answered alone and harms no other.
+-- after  exact.lua, draw.lua, items.lua
+-- KEYS   as items.lua: per shard epoch, stream; per item 3: account, remembered request, the account's holds
+-- ARGV   1 remember_ms  2 random: 18 hex digits, then as items.lua, per item 17: account_id owner_id account_type virtual_key cost(nanos) currency
+--        provider model input_tokens output_tokens total_tokens request_id usage_source metadata digest delivered spend_limit
 --        delivered: '1' when the service was given already, so the cost is recorded whatever the balance; spend_limit: 'period nanos' or ''
--- reply  {'fenced'} | {'done', item...}; an item is one text: 'charged <id cost before after seq>' (nanos) | 'repeated <the same>' |
+-- reply  as items.lua; an item: 'charged <id cost before after seq>' (nanos) | 'repeated <the same>' |
 --        'conflict' | 'refused <why balance held limit[ drawn reserved]>' | 'not_loaded' | 'spend_unknown' | 'error <text>'
 
-local STREAM, EPOCH, TOKEN, REMEMBER_MS, RANDOM = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]
-local ITEM = 17
-
--- One read for all: a call of Redis costs more than what most of them do.
-local first = { EPOCH }
-for i = 4, #KEYS, 3 do first[#first + 1] = KEYS[i] end
-local known = call('MGET', unpack(first))
-if known[1] ~= TOKEN then return { 'fenced' } end
-
+local REMEMBER_MS, RANDOM = ARGV[1], ARGV[2]
 local ms, iso = clock()
 local forget_at = add(ms, REMEMBER_MS)
 local ID = 'ded_' .. ms .. '_' .. RANDOM
 local drawn_now = {} -- what this call remembers, by key: an id may stand in it twice
 
-local function charge(k, a, i)
+local function charge(k, a, i, stream, remembered)
   local account, request, holds = KEYS[k], KEYS[k + 1], KEYS[k + 2]
   local key, cost, digest = ARGV[a + 3], ARGV[a + 4], ARGV[a + 14]
   local delivered = ARGV[a + 15] == '1'
 
-  local before = known[i + 1] or drawn_now[request]
+  local before = remembered or drawn_now[request]
   if before then
     local answer = before:sub(#digest + 2)
     if before:sub(1, #digest + 1) == digest .. ' ' and answer:sub(1, 5) ~= 'hold ' then return 'repeated ' .. answer end
@@ -51,11 +43,11 @@ local function charge(k, a, i)
   end
 
   local deduction_id = ID .. fmt('%02x', i)
-  local after, seq = draw(STREAM, account, balance, h[3], h[4], spend, deduction_id, ms, iso, a)
+  local after, seq = draw(stream, account, balance, h[3], h[4], spend, deduction_id, ms, iso, a)
   local answer = deduction_id .. ' ' .. cost .. ' ' .. balance .. ' ' .. after .. ' ' .. seq
   drawn_now[request] = digest .. ' ' .. answer
   call('SET', request, drawn_now[request], 'PXAT', forget_at)
   return 'charged ' .. answer
 end
 
-return each_item(3, 4, ITEM, charge)
+return answer_items(3, 3, 17, 2, charge)

@@ -12,11 +12,11 @@ import {
   readRemembered,
 } from "./draw.ts";
 import { BillingError } from "./errors.ts";
-import { balanceKey, chargeKey, epochKey, holdsKey, shardOf, streamKey } from "./keys.ts";
+import { callOf, type Item, type ItemScript } from "./items.ts";
+import { balanceKey, chargeKey, holdsKey, shardOf, streamKey } from "./keys.ts";
 import { loadScript } from "./redis.ts";
 import { spendArg } from "./spend.ts";
 import type { AccountRef } from "./stream.ts";
-import { callOf, type Item, type ItemScript } from "./turns.ts";
 
 /** `repeated`: this request id was charged before, and this is what it was answered; no money moved now. */
 export type ChargeOutcome =
@@ -29,8 +29,8 @@ export type ChargeOutcome =
 export type ChargeFailure = { outcome: "failed"; error: BillingError };
 
 export const chargeScript: ItemScript<ChargeOutcome> = {
-  script: loadScript("./draw.lua", "./charge.lua"),
-  keys: (shard) => [streamKey(shard), epochKey(shard)],
+  script: loadScript("./draw.lua", "./items.lua", "./charge.lua"),
+  target: streamKey,
   // An item's id ends with its number in the call.
   args: (billing) => [String(billing.requestTtlMs), randomId().slice(2)],
   draws: true,
@@ -117,8 +117,8 @@ function prepare(billing: Billing, shard: number, request: ChargeRequest): Item 
 export async function chargeCommand(billing: Billing, request: ChargeRequest) {
   const shard = shardOf(request.account.id, billing.numShards);
   const token = await billing.fence.token(shard);
-  const call = callOf(billing, chargeScript, shard, token, [prepare(billing, shard, request)]);
-  return { script: chargeScript.script, ...call };
+  const call = callOf(billing, chargeScript, [{ shard, token, items: [prepare(billing, shard, request)] }]);
+  return { script: chargeScript.script, stream: streamKey(shard), ...call };
 }
 
 /** What a request id of an account was answered, while it is remembered: a deduction, or a hold. Reads only. */

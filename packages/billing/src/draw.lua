@@ -87,14 +87,3 @@ local function release_if_short(account, holds, held, wanted_below, now)
   redis.call('HSET', account, 'h', rest)
   return rest
 end
-
--- The script's reply: for each item, of so many keys from KEYS[3] on and so many arguments, what `act` says of it, a text. One that fails is
--- answered alone. `act` is given where its keys and arguments begin, and its number.
-local function each_item(item_keys, first_arg, item_args, act)
-  local replies = { 'done' }
-  for i = 1, (#KEYS - 2) / item_keys do
-    local fine, reply = pcall(act, (i - 1) * item_keys + 3, (i - 1) * item_args + first_arg, i)
-    replies[i + 1] = fine and reply or 'error ' .. (type(reply) == 'table' and reply.err or tostring(reply))
-  end
-  return replies
-end

@@ -134,17 +134,17 @@ export function readRemembered(text: string): Deduction {
   };
 }
 
-/**
- * After a loss Redis may have forgotten an id whose deduction is settled: for as long as ids live, the books are asked first. Answers what
- * they say these requests were charged, by `account_id request_id`; nothing when the shard lost nothing.
- */
+/** After a loss Redis may have forgotten an id whose deduction is settled: for as long as ids live, the books are asked first. */
+export function mayHaveForgotten(billing: Billing, shard: number): boolean {
+  const lostAtMs = billing.fence.lostAtMs(shard);
+  return lostAtMs !== 0 && Date.now() <= lostAtMs + billing.requestTtlMs;
+}
+
+/** What the books say these requests were charged, by `account_id request_id`. */
 export async function findForgotten(
   billing: Billing,
-  shard: number,
   requests: readonly { accountId: string; requestId: string }[],
 ): Promise<Map<string, Deduction>> {
-  const lostAtMs = billing.fence.lostAtMs(shard);
-  if (lostAtMs === 0 || Date.now() > lostAtMs + billing.requestTtlMs || requests.length === 0) return new Map();
   type Settled = Record<"account_id" | "request_id" | "deduction_id" | "cost" | "account_seq", string> &
     Record<"balance_before" | "balance_after", string | null>;
   const rows = await billing.query<Settled>(

@@ -61,12 +61,17 @@ export class Fence {
 
   /** The token to give a script. Verifies first when the connection is new. Throws `fenced` or what is unreachable. */
   async token(shard: number): Promise<string> {
-    const known = this.#tokens.get(shard);
-    if (known) return known.text;
+    const known = this.knownToken(shard);
+    if (known !== undefined) return known;
     await this.verify(shard);
     const token = this.#tokens.get(shard);
     if (!token) throw new BillingError("fenced", "The balance store is being checked after a restart.");
     return token.text;
+  }
+
+  /** The same without waiting; undefined while the shard must be verified first. */
+  knownToken(shard: number): string | undefined {
+    return this.#tokens.get(shard)?.text;
   }
 
   /** The shard's epoch as this process knows it: what is read from Redis after this belongs to it or to a later one. Throws as `token`. */

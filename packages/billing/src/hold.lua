@@ -1,31 +1,23 @@
--- Sets amounts of accounts of one shard aside until they are captured, released, or expire: each item whole or not at all.
--- after  exact.lua, draw.lua
--- KEYS   1 epoch  2 the shard's accounts by when their next hold expires, then per item 4: account  remembered request  the account's
---        holds  the hold's record
--- ARGV   1 fence token  2 remember_ms  3 keep_ms: how long a record outlives its hold, then per item 14: ttl_ms  amount(nanos)  currency
+-- Sets amounts of accounts aside until they are captured, released, or expire: each item whole or not at all.
+-- after  exact.lua, draw.lua, items.lua
+-- KEYS   as items.lua: per shard epoch, the shard's accounts by when their next hold expires; per item 4: account  remembered request
+--        the account's holds  the hold's record
+-- ARGV   1 remember_ms  2 keep_ms: how long a record outlives its hold, then as items.lua, per item 14: ttl_ms  amount(nanos)  currency
 --        digest  random  account_id  owner_id  account_type  request_id  virtual_key  provider  model  spend limit of the key: 'period
 --        nanos' or ''  '1' when our own gateway gives the service, else '0'
--- reply  {'fenced'} | {'done', item...}; an item is one text: 'not_loaded' | 'held <id expires_ms available after>' | 'repeated <id>' |
+-- reply  as items.lua; an item: 'not_loaded' | 'held <id expires_ms available after>' | 'repeated <id>' |
 --        'answered <remembered>' | 'conflict' | 'refused <why balance held limit[ drawn reserved]>' | 'spend_unknown' | 'error <text>'
 
-local EPOCH, DUE = KEYS[1], KEYS[2]
-local TOKEN, REMEMBER_MS, KEEP_MS = ARGV[1], ARGV[2], ARGV[3]
-local ITEM = 14
+local REMEMBER_MS, KEEP_MS = ARGV[1], ARGV[2]
 local ms, iso = clock()
-
--- One read for all: a call of Redis costs more than what it does.
-local read = { EPOCH }
-for i = 4, #KEYS, 4 do read[#read + 1] = KEYS[i] end
-local remembered = redis.call('MGET', unpack(read))
-if remembered[1] ~= TOKEN then return { 'fenced' } end
 local opened = {} -- what this call remembers: an id may stand in it twice
 
-local function hold(k, a, i)
+local function hold(k, a, _, due, remembered)
   local account, request, holds, record = KEYS[k], KEYS[k + 1], KEYS[k + 2], KEYS[k + 3]
   local ttl_ms, amount, currency, digest, random, account_id, owner_id, account_type, request_id, key, provider, model, spend_limit, served =
-    unpack(ARGV, a, a + ITEM - 1)
+    unpack(ARGV, a, a + 13)
 
-  local known = opened[request] or remembered[i + 1]
+  local known = opened[request] or remembered
   if known then
     if known:sub(1, #digest + 1) ~= digest .. ' ' then return 'conflict' end
     local answer = known:sub(#digest + 2)
@@ -49,7 +41,7 @@ local function hold(k, a, i)
   local expires, left = add(ms, ttl_ms), sub(available, amount)
   redis.call('HSET', holds, id, amount .. ' ' .. expires .. ' ' .. served .. ' ' .. key)
   redis.call('HSET', account, 'h', add(held, amount))
-  redis.call('ZADD', DUE, 'LT', expires, account_type .. ':' .. owner_id .. ':' .. account_id)
+  redis.call('ZADD', due, 'LT', expires, account_type .. ':' .. owner_id .. ':' .. account_id)
   redis.call('HSET', record, 'account', account_id, 'amount', amount, 'answered', expires, 'expires', expires, 'available', left,
     'request_id', request_id, 'virtual_key', key, 'provider', provider, 'model', model, 'opened', ms)
   redis.call('PEXPIRE', record, add(ttl_ms, KEEP_MS))
@@ -58,4 +50,4 @@ local function hold(k, a, i)
   return 'held ' .. id .. ' ' .. expires .. ' ' .. left
 end
 
-return each_item(4, 4, ITEM, hold)
+return answer_items(3, 4, 14, 2, hold)

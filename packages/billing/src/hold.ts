@@ -15,11 +15,11 @@ import {
   readRemembered,
 } from "./draw.ts";
 import { BillingError } from "./errors.ts";
+import type { Item, ItemScript } from "./items.ts";
 import { balanceKey, chargeKey, epochKey, holdKey, holdsDueKey, holdsKey, shardOf, streamKey } from "./keys.ts";
 import { loadScript, replyArray, replyText, runScript, type Script } from "./redis.ts";
 import { type SpendLimit, spendArg } from "./spend.ts";
 import type { AccountRef } from "./stream.ts";
-import type { Item, ItemScript } from "./turns.ts";
 
 const scripts = { void: loadScript("./void.lua"), extend: loadScript("./extend.lua") };
 
@@ -28,8 +28,8 @@ const KEEP_MS = 24 * 60 * 60_000;
 const MAX_TRIES = 8;
 
 export const holdScript: ItemScript<ItemOutcome> = {
-  script: loadScript("./draw.lua", "./hold.lua"),
-  keys: (shard) => [epochKey(shard), holdsDueKey(shard)],
+  script: loadScript("./draw.lua", "./items.lua", "./hold.lua"),
+  target: holdsDueKey,
   args: (billing) => [String(billing.requestTtlMs), String(KEEP_MS)],
   draws: false,
   read: readHold,
@@ -37,8 +37,8 @@ export const holdScript: ItemScript<ItemOutcome> = {
 };
 
 export const captureScript: ItemScript<CaptureOutcome> = {
-  script: loadScript("./draw.lua", "./capture.lua"),
-  keys: (shard) => [streamKey(shard), epochKey(shard)],
+  script: loadScript("./draw.lua", "./items.lua", "./capture.lua"),
+  target: streamKey,
   args: (billing) => [String(billing.requestTtlMs), String(KEEP_MS)],
   draws: true,
   read: readCapture,

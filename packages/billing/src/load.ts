@@ -272,7 +272,7 @@ export async function setAccounts(billing: Billing, accounts: readonly AccountRe
     const [token, lastId] = await known;
     const args = [token, lastId, account.id, account.ownerId, account.type, account.currency];
     args.push("1", balance, "0", "1", balance, "0", "active", "", "");
-    const reply = await runScript(billing.lanes.of(shard, token), script, loadKeys(shard, account), args);
+    const reply = await runScript(billing.redis, script, loadKeys(shard, account), args);
     const [word] = replyArray(reply);
     if (word !== "loaded") throw new Error(`an account was not set: ${replyText(word)}`);
   });
