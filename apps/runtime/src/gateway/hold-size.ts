@@ -44,10 +44,13 @@ export class HoldSizes {
   /** A provider's count of one answer's output. */
   learn(virtualKey: string, model: string, outputTokens: number): void {
     const pair = `${virtualKey} ${model}`;
-    const answers = this.#seen.get(pair) ?? { tokens: new Uint32Array(rememberedAnswers), count: 0 };
+    let answers = this.#seen.get(pair);
+    if (answers === undefined) {
+      answers = { tokens: new Uint32Array(rememberedAnswers), count: 0 };
+      this.#seen.set(pair, answers);
+    }
     answers.tokens[answers.count % rememberedAnswers] = Math.min(outputTokens, 2 ** 32 - 1);
     answers.count += 1;
-    this.#seen.set(pair, answers);
   }
 
   /** The longest that an answer is expected to be, in tokens; undefined while too few were seen. */
