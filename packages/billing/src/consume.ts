@@ -277,7 +277,7 @@ async function work(worker: Worker, batch: readonly EntryInHand[], again = false
     else done.push(raw);
   });
   await judge(worker, batch, again, failures, done);
-  for (const raw of done) worker.suspects.delete(keyOf(raw));
+  if (worker.suspects.size > 0) for (const raw of done) worker.suspects.delete(keyOf(raw));
   await ack(worker, done);
 }
 
@@ -298,11 +298,12 @@ async function judge(
     await keep(raw, failures.get(raw) as Poison, 1);
     failures.delete(raw);
   }
-  const judged = new Set(batch.map(keyOf));
   for (const [shard, entries] of Map.groupBy(batch, (raw) => raw.shard)) {
-    const failed = entries.filter((raw) => failures.get(raw)?.database).length;
-    const waits = brake.holds(shard);
-    const others = waits ? [...suspects].filter(([key, { raw }]) => raw.shard === shard && !judged.has(key)).length : 0;
+    const failed = failures.size === 0 ? 0 : entries.filter((raw) => failures.get(raw)?.database).length;
+    const judged = new Set(brake.holds(shard) ? entries.map(keyOf) : []);
+    const others = brake.holds(shard)
+      ? [...suspects].filter(([key, { raw }]) => raw.shard === shard && !judged.has(key)).length
+      : 0;
     await brake.judge(shard, { size: entries.length, failed, others, fresh: !again });
   }
   for (const [raw, failure] of failures) {

@@ -39,7 +39,7 @@ export async function keepDeadLetter(billing: Billing, raw: EntryInHand, failure
   const accountId = readable.get("account_seq") === undefined ? undefined : readable.get("account_id");
   // What was drawn from no account of ours needs no transaction.
   if (accountId === undefined) await billing.query(statement, values);
-  else await writeInEpoch(billing, [{ ...raw, accountId }], (query) => query(statement, values));
+  else await writeInEpoch(billing, { entries: [raw], accountOf: () => accountId }, (query) => query(statement, values));
   billing.observe("dead_letter.written", { entry: raw.entryId });
 }
 

@@ -10,8 +10,8 @@ import { balanceKey, streamKey } from "./keys.ts";
 import { inTransaction, type Query } from "./postgres.ts";
 import type { AccountType, Position } from "./stream.ts";
 
-/** An entry that was read from a stream. `accountId`: the account in Redis that it was drawn from, null for none. */
-export type InHand = Position & { accountId: string | null };
+/** Entries that were read from streams, and the account in Redis that one was drawn from, null for none. */
+export type InHand<E extends Position> = { entries: readonly E[]; accountOf: (entry: E) => string | null };
 
 class OlderEpoch extends Error {}
 
@@ -21,14 +21,15 @@ class OlderEpoch extends Error {}
  * at once when its transaction is over. Throws what it throws, what is unreachable, and `fenced` when a shard loses its memory once
  * more meanwhile.
  */
-export async function writeInEpoch<T>(
+export async function writeInEpoch<T, E extends Position>(
   billing: Billing,
-  entries: readonly InHand[],
+  inHand: InHand<E>,
   write: (query: Query) => Promise<T>,
   onCommit: () => void = () => {},
 ): Promise<T> {
-  const shards = [...new Set(entries.flatMap(({ shard, epoch }) => (epoch === undefined ? [] : [shard])))];
-  shards.sort((a, b) => a - b);
+  const found = new Set<number>();
+  for (const { shard, epoch } of inHand.entries) if (epoch !== undefined) found.add(shard);
+  const shards = [...found].toSorted((a, b) => a - b);
   const commit = async (begin: string, work: (query: Query) => Promise<T>) => {
     const written = await inTransaction(billing.db, begin, work);
     onCommit();
@@ -36,17 +37,17 @@ export async function writeInEpoch<T>(
   };
   try {
     return await commit(billing.fence.beginInEpoch(shards), async (query) => {
-      if (shards.length > 0) await refuseOlder(query, shards, entries);
+      if (shards.length > 0) await refuseOlder(query, shards, inHand.entries);
       return await write(query);
     });
   } catch (error) {
     if (!(error instanceof OlderEpoch)) throw error;
   }
-  const findLost = () => findLostAccounts(billing, entries);
+  const findLost = () => findLostAccounts(billing, inHand);
   return await billing.fence.shut(shards, findLost, () => commit("BEGIN", write));
 }
 
-async function refuseOlder(query: Query, shards: readonly number[], entries: readonly InHand[]): Promise<void> {
+async function refuseOlder(query: Query, shards: readonly number[], entries: readonly Position[]): Promise<void> {
   const sql = "SELECT shard, epoch FROM data.shard WHERE shard = ANY($1)";
   const rows = await query<{ shard: number; epoch: string }>(sql, [shards]);
   const epochs = new Map(rows.map((row) => [row.shard, BigInt(row.epoch)]));
@@ -55,10 +56,15 @@ async function refuseOlder(query: Query, shards: readonly number[], entries: rea
 }
 
 /** The keys of the accounts whose entries are no longer in their streams, by shard. After a mere restart all of them still are. */
-async function findLostAccounts(billing: Billing, entries: readonly InHand[]): Promise<Map<number, string[]>> {
+async function findLostAccounts<E extends Position>(
+  billing: Billing,
+  { entries, accountOf }: InHand<E>,
+): Promise<Map<number, string[]>> {
   const lost = new Map<string, number>();
   await Promise.all(
-    entries.map(async ({ shard, entryId, epoch, accountId }) => {
+    entries.map(async (entry) => {
+      const { shard, entryId, epoch } = entry;
+      const accountId = accountOf(entry);
       if (epoch === undefined || accountId === null) return;
       const found = await billing.ask((redis) => redis.xrange(streamKey(shard), entryId, entryId));
       if (found.length === 0) lost.set(accountId.toLowerCase(), shard);

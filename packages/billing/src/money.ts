@@ -26,6 +26,8 @@ const PICOS_PER_NANO = 1_000n;
 /** A decimal text longer than this carries no amount: it is refused before any arithmetic is done on it. */
 const MAX_TEXT_LENGTH = 64;
 
+/** An amount as we write it ourselves. */
+const ownPattern = /^-?\d{1,9}\.\d{9}$/;
 const unitsPattern = /^([+-]?)(\d+)(?:\.(\d{1,9}))?$/;
 const pricePattern = /^(\d+)(?:\.(\d{1,12}))?$/;
 const floatPattern = /^([+-]?)(?:(\d+)(?:\.(\d*))?|\.(\d+))(?:[eE]([+-]?\d{1,6}))?$/;
@@ -35,6 +37,8 @@ const floatPattern = /^([+-]?)(?:(\d+)(?:\.(\d*))?|\.(\d+))(?:[eE]([+-]?\d{1,6})
  * Throws `invalid_amount` for anything else and beyond ±(2⁶³ − 1) nanos; narrower limits are the caller's.
  */
 export function parseUnits(text: string): bigint {
+  const own = ownNanos(text);
+  if (own !== undefined) return own;
   const match = typeof text === "string" && text.length <= MAX_TEXT_LENGTH ? unitsPattern.exec(text) : null;
   if (!match) throw invalidAmount(text, "is not a decimal number with at most 9 decimals");
   const [, sign, whole = "", fraction = ""] = match;
@@ -54,9 +58,16 @@ export function formatUnits(nanos: bigint): string {
  * that would round to zero), and for what is above 999,999,999.999999999 after rounding. `-0.0` is zero.
  */
 export function parseCost(text: string): bigint {
+  const own = ownNanos(text);
+  if (own !== undefined && !text.startsWith("-")) return own;
   const nanos = scaleFloatText(text, UNIT_DECIMALS);
   if (nanos > MAX_AMOUNT_NANOS) throw invalidAmount(text, "is above 999,999,999.999999999");
   return nanos;
+}
+
+function ownNanos(text: string): bigint | undefined {
+  if (typeof text !== "string" || !ownPattern.test(text)) return undefined;
+  return BigInt(text.slice(0, -UNIT_DECIMALS - 1) + text.slice(-UNIT_DECIMALS));
 }
 
 /**

@@ -25,7 +25,7 @@ const otherEscapes = /\\[^"\\]/;
  */
 export function arrayParameter(values: readonly (string | number | null)[]): unknown {
   const json = JSON.stringify(values);
-  return otherEscapes.test(json) ? values : `{${json.slice(1, -1)}}`;
+  return json.includes("\\") && otherEscapes.test(json) ? values : `{${json.slice(1, -1)}}`;
 }
 
 /** Statements outside a transaction, each on any connection of the pool. */

@@ -60,7 +60,7 @@ async function settlePart(
   outcomes: Map<Entry, SettleOutcome>,
 ): Promise<void> {
   try {
-    for (const [entry, outcome] of await settleOnce(billing, entries, consumer)) outcomes.set(entry, outcome);
+    await settleOnce(billing, entries, consumer, outcomes);
   } catch (error) {
     if (!isDataError(error)) throw error;
     const [only] = entries;
@@ -75,19 +75,22 @@ async function settlePart(
   }
 }
 
-async function settleOnce(billing: Billing, entries: Entry[], consumer: string): Promise<Map<Entry, SettleOutcome>> {
+/** What was noted by an attempt that failed is noted anew by the one that does not. */
+async function settleOnce(
+  billing: Billing,
+  entries: Entry[],
+  consumer: string,
+  outcomes: Map<Entry, SettleOutcome>,
+): Promise<void> {
   // What an older producer drew (no seq) reaches Redis as a credit of the books, whenever that is.
-  const inHand = entries.map(({ shard, entryId, deliveryCount, epoch, accountSeq, accountId }) => ({
-    ...{ shard, entryId, deliveryCount, accountId: accountSeq === null ? null : accountId },
-    ...(epoch === undefined ? {} : { epoch }),
-  }));
+  const accountOf = ({ accountSeq, accountId }: Entry) => (accountSeq === null ? null : accountId);
   let statement = entries.every(({ deliveryCount }) => deliveryCount === 1) ? newStatement : knownStatement;
   for (let attempt = 1; ; attempt++) {
     try {
       return await writeInEpoch(
         billing,
-        inHand,
-        (query) => write(billing, query, entries, { consumer, statement }),
+        { entries, accountOf },
+        (query) => write(billing, query, entries, { consumer, statement }, outcomes),
         () => billing.observe("settle.committed", { entries: entries.length }),
       );
     } catch (error) {
@@ -105,9 +108,9 @@ async function write(
   query: Query,
   entries: Entry[],
   by: Writing,
-): Promise<Map<Entry, SettleOutcome>> {
+  outcomes: Map<Entry, SettleOutcome>,
+): Promise<void> {
   const accounts = await lockAccounts(query, entries);
-  const outcomes = new Map<Entry, SettleOutcome>();
   const usage: UsageEntry[] = [];
   const links: LinkEntry[] = [];
   for (const entry of entries) {
@@ -116,7 +119,7 @@ async function write(
       outcomes.set(entry, poison("unknown_account", `there is no account ${entry.accountId}`, true));
     else if (entry.kind !== "usage") links.push(entry);
     else if (isTooOld(entry, account)) outcomes.set(entry, poison("too_old", tooOldMessage(entry, account), false));
-    else if (entry.currency.toUpperCase() === account.currency.toUpperCase()) usage.push(entry);
+    else if (sameCurrency(entry.currency, account.currency)) usage.push(entry);
     else
       outcomes.set(
         entry,
@@ -126,7 +129,10 @@ async function write(
   if (usage.length > 0) await writeUsage(query, usage, by, outcomes);
   if (links.length > 0) await writeLinks(query, links, outcomes);
   billing.observe("settle.written", { entries: entries.length });
-  return outcomes;
+}
+
+function sameCurrency(one: string, other: string): boolean {
+  return one === other || one.toUpperCase() === other.toUpperCase();
 }
 
 function poison(errorClass: string, message: string, database: boolean): SettleOutcome {
@@ -255,7 +261,8 @@ async function writeUsage(
   ]);
   const written = answer?.written ? new Set(answer.written) : undefined;
   const others = written ? entries.filter((entry) => !written.has(entry.deductionId)) : [];
-  for (const entry of entries) if (written?.has(entry.deductionId) ?? true) outcomes.set(entry, { outcome: "settled" });
+  const settled = { outcome: "settled" } as const;
+  for (const entry of entries) if (written?.has(entry.deductionId) ?? true) outcomes.set(entry, settled);
   if (others.length > 0) await explainUnwritten(query, others, outcomes);
 }
 

@@ -99,6 +99,29 @@ describe("an entry as it was read", () => {
   });
 });
 
+test("Section 5: a time and a count are judged the same whatever was read before", () => {
+  const withField = (name: string, text: string) =>
+    decoded(folded(Object.entries({ ...own, [name]: text }).flatMap((pair) => pair.map((part) => Buffer.from(part)))));
+  const time = (text: string) => withField("timestamp", text);
+  expect(time("2026-11-23T04:03:50.754Z")).toMatchObject({ timestamp: "2026-11-23T04:03:50.754Z" });
+  expect(time("2026-11-23T04:03:50.999Z")).toMatchObject({ timestamp: "2026-11-23T04:03:50.999Z" });
+  expect(time("2026-11-23T04:03:50.75Z")).toMatchObject({ timestamp: "2026-11-23T04:03:50.750Z" });
+  expect(time("2026-11-23T04:03:50+02:00")).toMatchObject({ timestamp: "2026-11-23T02:03:50.000Z" });
+  for (const text of ["2026-11-23T04:03:50.7x4Z", "2026-11-23T04:03:50.754z9", "2026-02-30T04:03:50.754Z"])
+    for (let again = 0; again < 2; again += 1) expect(time(text)).toMatchObject({ errorClass: "invalid_timestamp" });
+  const count = (text: string) => withField("total_tokens", text);
+  for (const [text, totalTokens] of Object.entries({
+    0: "0",
+    "007": "7",
+    "12.00": "12",
+    9007199254740992: "9007199254740992",
+    "": "3",
+  }))
+    expect(count(text)).toMatchObject({ totalTokens });
+  for (const text of ["9007199254740993", "-1", "1e3", "12\n"])
+    expect(count(text)).toMatchObject({ errorClass: "invalid_tokens" });
+});
+
 describe("how many are read at once", () => {
   const batch = (...perShard: number[]) =>
     perShard.flatMap((length, shard) => Array.from({ length }, () => ({ ...position, shard, fields: [] })));
