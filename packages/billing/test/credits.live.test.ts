@@ -137,15 +137,32 @@ describe("credits on their way from Postgres to Redis", () => {
     const listener = stage.listener({ billing, catchUpMs: 3_600_000 });
     await listeners(1);
     await waitFor(() => passes > 0, { timeoutMs: 10_000, what: "the first catch-up" });
-    await stage.query(`BEGIN;
-      SELECT pg_notify('account_balance_updated', json_build_object('account_id', gen_random_uuid())::text) FROM generate_series(1, 10000);
-      UPDATE data.account_balance a SET balance = balance + 1 FROM data.user_profile u WHERE u.id = a.owner_userid AND u.name = 'many'; COMMIT`);
+    // The listener's first question waits for this lock, so that all it is told comes while it asks.
+    const [locking, hearing] = [await stage.db.$client.connect(), await stage.db.$client.connect()];
+    let heard = 0;
+    hearing.on("notification", () => (heard += 1));
+    await hearing.query("LISTEN account_balance_updated");
+    await locking.query("BEGIN; LOCK TABLE data.account_balance");
+    await stage.query(
+      "SELECT pg_notify('account_balance_updated', json_build_object('account_id', gen_random_uuid())::text) FROM generate_series(1, 10000)",
+    );
+    const waiting = "SELECT 1 FROM pg_locks WHERE relation = 'data.account_balance'::regclass AND NOT granted";
+    await waitFor(async () => heard === 10_000 && (await stage.query(waiting)).length > 0, {
+      timeoutMs: 10_000,
+      what: "all to be told while the listener asks",
+    });
+    await locking.query(`UPDATE data.account_balance a SET balance = balance + 1 FROM data.user_profile u
+      WHERE u.id = a.owner_userid AND u.name = 'many'; COMMIT`);
+    for (const client of [locking, hearing]) client.release(true);
     for (const account of loaded)
       await waitFor(async () => (await peekBalance(billing, account))?.balanceNanos === 2_000_000_000n, {
         timeoutMs: 10_000,
         what: "the credit in Redis",
       });
-    expect(found).toBe(loaded.length);
+    await waitFor(() => found === loaded.length, {
+      timeoutMs: 10_000,
+      what: "the end of the catch-up that found them",
+    });
     expect(most).toBeLessThanOrEqual(100);
     await listener.stop();
   });
@@ -214,7 +231,11 @@ describe("credits on their way from Postgres to Redis", () => {
     // The account is the last that a catch-up comes to. In the middle of one it gets its credit.
     let [listening, passed, read, readBefore] = [false, false, 0, 0];
     const credited = Promise.withResolvers<unknown>();
-    const credit = () => stage.query("SELECT data.post_credit($1, 5, 'top_up', 'urgent', 'paid', 'tester')", [row.id]);
+    // Meanwhile the catch-up reads nothing: it would be over before a slow disk has the credit.
+    const credit = () =>
+      stage.query(
+        `BEGIN; LOCK TABLE data.account_balance; SELECT data.post_credit('${row.id}', 5, 'top_up', 'urgent', 'paid', 'tester'); COMMIT`,
+      );
     const billing = await stage.another({
       observe: (point, detail) => {
         if (point === "credit.listening") listening = true;

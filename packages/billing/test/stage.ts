@@ -15,6 +15,7 @@ import {
   openBilling,
   parseUnits,
   peekBalance,
+  shardOf,
   unobserved,
 } from "../src/index.ts";
 
@@ -191,6 +192,17 @@ export function aCharge(account: AccountRef, costNanos: bigint, more: Partial<Ch
     usageSource: "provider",
     ...more,
   };
+}
+
+/** Accounts with a balance in units, one in each shard. */
+export async function accountsOfEachShard(stage: Stage, balance: string): Promise<AccountRef[]> {
+  const accounts = new Map<number, AccountRef>();
+  while (accounts.size < stage.billing.numShards) {
+    const account = await stage.account(balance);
+    const shard = shardOf(account.id, stage.billing.numShards);
+    if (!accounts.has(shard)) accounts.set(shard, account);
+  }
+  return [...accounts.values()];
 }
 
 /** What is wrong with an account's chain of settled links, in words; empty when it has no gap and no mismatch. */

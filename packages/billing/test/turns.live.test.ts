@@ -12,7 +12,7 @@ import {
   streamKey,
 } from "../src/index.ts";
 import { holdsDueKey } from "../src/keys.ts";
-import { aCharge, openStage, type Stage } from "./stage.ts";
+import { aCharge, accountsOfEachShard, openStage, type Stage } from "./stage.ts";
 
 const UNIT = 1_000_000_000n;
 
@@ -37,16 +37,10 @@ const twoShards = async (): Promise<[AccountRef, AccountRef]> => {
   return [one, other];
 };
 const sameShard = (as: AccountRef) => where((account) => shard(account) === shard(as));
-/** One account of each shard. */
 const ofEachShard = async (): Promise<AccountRef[]> => {
-  const accounts = new Map<number, AccountRef>();
-  while (accounts.size < 16) {
-    const account = await stage.account("10");
-    if (accounts.has(shard(account))) continue;
-    accounts.set(shard(account), account);
-    await readBalance(stage.billing, account);
-  }
-  return [...accounts.values()];
+  const accounts = await accountsOfEachShard(stage, "10");
+  for (const account of accounts) await readBalance(stage.billing, account);
+  return accounts;
 };
 const scriptCalls = async () =>
   Number(/cmdstat_evalsha:calls=(\d+)/.exec(await stage.billing.redis.info("commandstats"))?.[1] ?? 0);
