@@ -2,6 +2,8 @@ import { closeDb, connectDb, type Db } from "@drawdown/db";
 import { type TestDatabase, type TestRedis, testDatabase, testRedis, waitFor } from "@drawdown/local-stack";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { listOf } from "../src/fields.ts";
+import { foldReplies } from "../src/folded.ts";
 import {
   admitRequest,
   type Billing,
@@ -16,6 +18,7 @@ import {
   readStats,
   trace,
 } from "../src/index.ts";
+import { connectRedis, redisReady } from "../src/redis.ts";
 import { aCharge, createAccount } from "./stage.ts";
 
 const slots = 16_384;
@@ -93,6 +96,27 @@ test("three masters: accounts on all of them are charged, settled, traced and cl
   const cleaned = await cleanup(billing, { maxAgeMs: -1_000, maxPerShard: 1_000, dryRun: false });
   expect(cleaned.reduce((sum, shard) => sum + shard.trimmed, 0)).toBe(24 * 3);
   for (const account of accounts) expect((await readBalance(billing, account))?.balanceNanos).toBe(7_000_000_000n);
+});
+
+test("Rule 4: a worker's connection to each master gives it an entry's fields in one piece", async () => {
+  const reading = connectRedis({ clusterNodes: nodes.map((node) => `127.0.0.1:${node.port}`) }, { blocking: true });
+  foldReplies(reading);
+  await redisReady(reading, 10_000);
+  const held = new Set<number>();
+  for (let i = 0; held.size < 3; i++) {
+    const stream = `{folded:${i}}`;
+    const master = Math.floor((Number(await billing.redis.call("CLUSTER", "KEYSLOT", stream)) * 3) / slots);
+    if (held.has(master)) continue;
+    held.add(master);
+    await reading.xgroup("CREATE", stream, "g", "0", "MKSTREAM");
+    await reading.xadd(stream, "*", "cost", "1", "model", "é");
+    const reply = await reading.callBuffer("XREADGROUP", "GROUP", "g", "one", "STREAMS", stream, ">");
+    const [[, [[, fields]]]] = reply as [[Buffer, [[Buffer, Buffer]]]];
+    expect(listOf(fields).map(String)).toEqual(["cost", "1", "model", "é"]);
+    expect(Buffer.isBuffer(fields)).toBe(true);
+    await reading.del(stream);
+  }
+  reading.disconnect();
 });
 
 test("Rule 3: a command whose connection broke before it was answered is not sent again: its caller is told", async () => {
