@@ -58,28 +58,33 @@ describe("speed", () => {
         FROM data.account_balance_audit WHERE account_seq IS NOT NULL WINDOW chain AS (PARTITION BY account_id ORDER BY account_seq)) t
      WHERE broken`;
 
-  async function fastestMs(work: () => Promise<unknown>): Promise<number> {
-    let fastest = Number.POSITIVE_INFINITY;
-    for (let i = 0; i < 3; i++) {
-      const startedAt = performance.now();
-      await work();
-      fastest = Math.min(fastest, performance.now() - startedAt);
-    }
+  /** The fastest of four rounds of each, in turns and of the same length: whatever else the machine does slows both. */
+  async function fastestMs(...works: (() => Promise<unknown>)[]): Promise<number[]> {
+    const fastest = works.map(() => Number.POSITIVE_INFINITY);
+    for (let round = 0; round < 4; round++)
+      for (const [i, work] of works.entries()) {
+        const startedAt = performance.now();
+        await work();
+        fastest[i] = Math.min(fastest[i] ?? 0, performance.now() - startedAt);
+      }
     return fastest;
   }
 
   test("Section 2: verifying all chains takes at most 5 times one window query over their links", async () => {
     await fill(200, 200_000);
-    const queryMs = await fastestMs(() => stage.query(windowQuery));
-    const verifyMs = await fastestMs(async () => {
+    const verify = async () => {
       const found = await verifyChain(stage.billing);
       expect(found.ok, JSON.stringify(found.reports[0])).toBe(true);
       expect(found.links).toBeGreaterThanOrEqual(200_000);
-    });
+    };
+    const fiveQueries = async () => {
+      for (let i = 0; i < 5; i++) await stage.query(windowQuery);
+    };
+    const [fiveMs = 0, verifyMs = 0] = await fastestMs(fiveQueries, verify);
     console.log(
-      `${verifyMs.toFixed(0)} ms for 200,000 links, ${(verifyMs / queryMs).toFixed(2)} times one window query`,
+      `${verifyMs.toFixed(0)} ms for 200,000 links, ${((5 * verifyMs) / fiveMs).toFixed(2)} times one window query`,
     );
-    expect(verifyMs / queryMs).toBeLessThanOrEqual(5);
+    expect(verifyMs).toBeLessThanOrEqual(fiveMs);
   }, 120_000);
 });
 
