@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { waitFor } from "@drawdown/local-stack";
 import {
   type AccountRef,
   type Billing,
@@ -89,8 +90,10 @@ export class Scene {
     await this.stage.billing.redis.xack(this.streamKey, GROUP, ...(await this.deliverTo("older-worker")));
     const { operationId } = await startReplay(this.stage.billing, { kind: "unaccounted" }, act);
     if (operationId === null) throw new Error("nothing to replay");
+    const run = async (billing: Billing) => await runOperation(billing, operationId, new AbortController().signal);
+    // Postgres has the lock of the dead one until it sees that its connection is gone.
     this.heal = async (billing) => {
-      await runOperation(billing, operationId, new AbortController().signal);
+      await waitFor(async () => (await run(billing)) === "finished", { timeoutMs: 15_000, what: "the act to be over" });
     };
     return { role: "replay", operationId };
   }
