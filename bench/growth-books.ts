@@ -100,8 +100,8 @@ async function openStage(rows: number, workers: number): Promise<Stage> {
 async function closeStage({ stack, db, billing, workers }: Stage): Promise<void> {
   for (const worker of workers) worker.kill("SIGCONT");
   await closeBilling(billing);
-  await stack.stop();
   await closeDb(db);
+  await stack.stop();
 }
 
 /** The workers stand still while the streams are filled. From when they go on to the last row's time, both by the clock of the books. */

@@ -54,11 +54,12 @@ async function openStage(workers: number): Promise<Stage> {
   return { stack, db, billing, workers: started };
 }
 
+// The pool before its server: one whose connections break while it ends may wait for ever.
 async function closeStage({ stack, db, billing, workers }: Stage): Promise<void> {
   for (const worker of workers) worker.kill("SIGCONT");
   await closeBilling(billing);
-  await stack.stop();
   await closeDb(db);
+  await stack.stop();
 }
 
 async function workerTurn(stage: Stage): Promise<number> {
