@@ -58,10 +58,10 @@ describe("speed", () => {
         FROM data.account_balance_audit WHERE account_seq IS NOT NULL WINDOW chain AS (PARTITION BY account_id ORDER BY account_seq)) t
      WHERE broken`;
 
-  /** The fastest of four rounds of each, in turns and of the same length: whatever else the machine does slows both. */
+  /** The fastest of ten rounds of each, in turns and of the same length: whatever else the machine does slows both. */
   async function fastestMs(...works: (() => Promise<unknown>)[]): Promise<number[]> {
     const fastest = works.map(() => Number.POSITIVE_INFINITY);
-    for (let round = 0; round < 4; round++)
+    for (let round = 0; round < 10; round++)
       for (const [i, work] of works.entries()) {
         const startedAt = performance.now();
         await work();
