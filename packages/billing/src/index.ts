@@ -1,4 +1,6 @@
 // The door of packages/billing: what a gateway, a worker, the command line and the console call.
+import "./v8.ts";
+
 export { type Acceptance, type AcceptOutcome, acceptBreak } from "./accept.ts";
 export {
   type AccountActOutcome,

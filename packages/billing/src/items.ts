@@ -124,9 +124,12 @@ export async function sendParts<Outcome>(
     const answer = runScript(billing.redis, script.script, call.keys, call.args);
     answer.catch(() => {}); // who dies at this point no longer hears what failed
     observe("charge.sent");
-    const replies = replyArray(await answer).values();
+    const replies = replyArray(await answer);
     observe("charge.answered");
-    return parts.map(({ waiting }) => answerItems(script, waiting, replies));
+    const reading = replies.values();
+    const unanswered = parts.map(({ waiting }) => answerItems(script, waiting, reading));
+    replies.length = 0; // let go, as redis.ts says
+    return unanswered;
   } catch (error) {
     for (const { waiting } of parts) for (const { reject } of waiting) reject(error);
     return [];

@@ -1,7 +1,7 @@
 // Statements in Postgres, and what a failed one means: a data error can only be the entry's own fault, everything else is the
 // world's, and waits. Every failure is a BillingError `postgres_unavailable` whose cause is the driver's error.
 import type { Db } from "@drawdown/db";
-import type { QueryConfig } from "pg";
+import type { Pool, PoolClient } from "pg";
 import { BillingError } from "./errors.ts";
 
 /** Named, it is prepared: parsed and planned once for each connection. One name has one text. */
@@ -10,10 +10,20 @@ type Statement = string | { readonly name: string; readonly text: string };
 /** Runs one statement and returns its rows: numeric and int8 arrive as decimal text, timestamps as Date. */
 export type Query = <R extends object = Record<string, unknown>>(sql: Statement, values?: unknown[]) => Promise<R[]>;
 
-// A copy: the driver writes the values into what it is given.
-function queryConfig(sql: Statement, values: unknown[] | undefined): QueryConfig {
-  const statement = typeof sql === "string" ? { text: sql } : { ...sql };
-  return values === undefined ? statement : { ...statement, values };
+/**
+ * Runs one statement. The driver keeps a query until the next full collection, as ioredis does a command (redis.ts), so its values, which may be
+ * megabytes of arrays, are a copy that is emptied after it. Throws a `BillingError`.
+ */
+async function run<R extends object>(on: Pool | PoolClient, sql: Statement, values?: unknown[]): Promise<R[]> {
+  const sent = values === undefined ? undefined : [...values];
+  const statement = typeof sql === "string" ? { text: sql } : sql;
+  try {
+    return (await on.query<R>(sent === undefined ? { ...statement } : { ...statement, values: sent })).rows;
+  } catch (error) {
+    throw postgresFailure(error);
+  } finally {
+    if (sent !== undefined) sent.length = 0;
+  }
 }
 
 /** JSON escapes what Postgres' arrays do not: control characters. */
@@ -30,13 +40,7 @@ export function arrayParameter(values: readonly (string | number | null)[]): unk
 
 /** Statements outside a transaction, each on any connection of the pool. */
 export function queryOf(db: Db): Query {
-  return async <R extends object>(sql: Statement, values?: unknown[]) => {
-    try {
-      return (await db.$client.query<R>(queryConfig(sql, values))).rows;
-    } catch (error) {
-      throw postgresFailure(error);
-    }
-  };
+  return (sql, values) => run(db.$client, sql, values);
 }
 
 /** Runs a query of packages/db; its failure becomes a BillingError too. */
@@ -55,13 +59,7 @@ export async function inTransaction<T>(db: Db, begin: string, work: (query: Quer
     throw postgresFailure(error);
   });
   let broken: Error | undefined;
-  const query: Query = async <R extends object>(sql: Statement, values?: unknown[]) => {
-    try {
-      return (await client.query<R>(queryConfig(sql, values))).rows;
-    } catch (error) {
-      throw postgresFailure(error);
-    }
-  };
+  const query: Query = (sql, values) => run(client, sql, values);
   try {
     await query(begin);
     const result = await work(query);

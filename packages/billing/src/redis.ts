@@ -2,7 +2,7 @@
 // an unanswered charge is the caller's to ask again with its request id, so that nothing is drawn twice unseen.
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { Cluster, Redis, type RedisOptions } from "ioredis";
+import { Cluster, Command, Redis, type RedisOptions } from "ioredis";
 import { BillingError } from "./errors.ts";
 
 export type RedisClient = Redis | Cluster;
@@ -95,14 +95,27 @@ export async function runScript(
   args: readonly string[],
 ): Promise<unknown> {
   try {
-    return await redis.evalsha(script.sha, keys.length, ...keys, ...args);
+    return await sendOnce(redis, "evalsha", [script.sha, keys.length, ...keys, ...args]);
   } catch (error) {
     if (!(error instanceof Error && error.message.startsWith("NOSCRIPT"))) throw redisFailure(error);
   }
   try {
-    return await redis.eval(script.source, keys.length, ...keys, ...args);
+    return await sendOnce(redis, "eval", [script.source, keys.length, ...keys, ...args]);
   } catch (error) {
     throw redisFailure(error);
+  }
+}
+
+/**
+ * A command whose arguments are let go once it was answered. A command of ioredis stays in memory until the next full collection, and keeps
+ * whatever it holds out of the quick ones (docs/decisions/0134-what-was-sent-is-let-go.md): a reply with much in it is emptied by who read it.
+ */
+async function sendOnce(redis: RedisClient, name: string, args: (string | number)[]): Promise<unknown> {
+  const command = new Command(name, args, { replyEncoding: "utf8" });
+  try {
+    return await redis.sendCommand(command);
+  } finally {
+    command.args.length = 0;
   }
 }
 

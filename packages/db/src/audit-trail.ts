@@ -97,7 +97,7 @@ const keys: readonly Key[] = [
   { column: "x.id", type: "bigint" },
 ];
 /** Fewer than elsewhere: what is judged of a link may be a look-up of its deduction. */
-const SCAN_MAX = 5_000;
+const SCAN_MAX = 3_000;
 const LAST = "9223372036854775807";
 /** When a link of this row moved the balance, in milliseconds, as an expression. */
 export const movedMs = (row: string) =>
