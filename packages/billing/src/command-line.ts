@@ -8,7 +8,8 @@ import type { HoldPolicy, LeavePolicy } from "./virtual-keys.ts";
 
 /** An act as the console asks for it. Amounts are decimal text of units, accounts and deductions are named by their ids. */
 export type CommandAct =
-  | { act: "replay"; selection: ReplaySelection }
+  /** A list's window ends at a moment, which no command can be given: its entries are named. */
+  | { act: "replay"; selection: ReplaySelection & { newestMs?: never } }
   | { act: "discard" | "restore"; ids: readonly string[] }
   | { act: "cleanup"; shards?: readonly number[]; maxAgeHours?: number; maxPerShard?: number; cutOff?: Date }
   | { act: "credit"; accountId: string; amount: string; category?: string; reference?: string }

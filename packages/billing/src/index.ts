@@ -137,7 +137,7 @@ export {
 } from "./operators.ts";
 export { type EntryFilters, listPending, type PendingEntry, type PendingFilters } from "./pending.ts";
 export { type PendingAges, readPendingAges } from "./pending-ages.ts";
-export { countNewerPending, countPending, olderThanPin, pagePending } from "./pending-page.ts";
+export { countNewerPending, countPending, pagePending, withinPin } from "./pending-page.ts";
 export { type Cost, costOf, type Explanation, type Price, type PriceModel, type RateKind } from "./price.ts";
 export {
   listPriceRows,

@@ -5,6 +5,7 @@ import type { Billing } from "./billing.ts";
 import {
   chosenShards,
   type EntryPlace,
+  newestOf,
   type PendingEntry,
   type PendingFilters,
   pendingPages,
@@ -22,7 +23,7 @@ export async function pagePending(
   filters: PendingFilters,
   { limit, cursor, pin = String(Date.now()) }: Asked,
 ): Promise<Page<PendingEntry>> {
-  const inWindow = olderThanPin(filters, pin);
+  const inWindow = withinPin(filters, pin);
   const after = cursor === undefined ? undefined : await placeOf(billing, inWindow, readCursor(cursor), limit);
   const rows: PendingEntry[] = [];
   const from = { size: limit + 1, ...(after === undefined ? {} : { after }) };
@@ -73,15 +74,14 @@ async function placesBefore(billing: Billing, filters: PendingFilters, place: En
 }
 
 /** The filters within a window. Throws `InvalidPage`. */
-export function olderThanPin(filters: PendingFilters, pin: string): PendingFilters {
-  const sincePin = Date.now() - readPin(pin);
-  return { ...filters, olderThanMs: Math.max(filters.olderThanMs ?? 0, sincePin) };
+export function withinPin(filters: PendingFilters, pin: string): PendingFilters {
+  return { ...filters, newestMs: readPin(pin) };
 }
 
 /** How many the filters find in the window: exact to 10,000. */
 export async function countPending(billing: Billing, filters: PendingFilters, pin: string): Promise<Count> {
   let count = 0;
-  const bounded = olderThanPin(filters, pin);
+  const bounded = withinPin(filters, pin);
   for await (const found of filters.ids === undefined ? heldPages(billing, bounded) : pendingPages(billing, bounded)) {
     count += found.length;
     if (count > COUNT_MAX) return { count: COUNT_MAX, exact: false };
@@ -114,10 +114,6 @@ async function* heldIn(billing: Billing, shard: number, to: string, consumer: st
     if (!last || held.length < COUNT_STEP) return;
     from = `(${last.entryId}`;
   }
-}
-
-function newestOf({ olderThanMs = 0 }: PendingFilters): string {
-  return String(Date.now() - olderThanMs);
 }
 
 function nameOf({ shard, entryId }: EntryPlace): string {

@@ -16,7 +16,11 @@ export type EntryFilters = {
   olderThanMs?: number;
 };
 
-export type PendingFilters = EntryFilters & { consumer?: string };
+export type PendingFilters = EntryFilters & {
+  consumer?: string;
+  /** Only entries appended at this moment (ms since 1970) or before. */
+  newestMs?: number;
+};
 
 /** Why an entry cannot be read. */
 export type Unreadable = { errorClass: string; message: string };
@@ -65,7 +69,7 @@ export async function* pendingPages(
   { after, size = PAGE }: { after?: EntryPlace; size?: number } = {},
 ): AsyncGenerator<PendingEntry[]> {
   const matches = entryMatcher(filters.ids);
-  const newest = filters.olderThanMs === undefined ? "+" : String(Date.now() - filters.olderThanMs);
+  const newest = newestOf(filters);
   for (const shard of chosenShards(billing, filters)) {
     if (after !== undefined && shard < after.shard) continue;
     let from = shard === after?.shard ? `(${after.entryId}` : "-";
@@ -86,6 +90,12 @@ export async function* pendingPages(
       from = `(${last.entryId}`;
     }
   }
+}
+
+/** The end of the range of ids that the filters let through. */
+export function newestOf({ olderThanMs, newestMs = Number.POSITIVE_INFINITY }: PendingFilters): string {
+  const newest = olderThanMs === undefined ? newestMs : Math.min(newestMs, Date.now() - olderThanMs);
+  return Number.isFinite(newest) ? String(newest) : "+";
 }
 
 function describe(

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { countNewerPending, countPending, olderThanPin, pagePending, planReplay } from "../src/index.ts";
+import { countNewerPending, countPending, pagePending, planReplay, withinPin } from "../src/index.ts";
 import { GROUP, streamKey } from "../src/keys.ts";
 import { accountsApart, chargeUnits, deliverTo } from "./replay-stage.ts";
 import { openStage, type Stage } from "./stage.ts";
@@ -20,6 +20,7 @@ test("7: pending entries are paged within their window: each once, none that cam
   }
   const start = await pagePending(billing, {}, { limit: 2 });
   const { pin } = start;
+  const inWindow = withinPin({}, pin);
   await chargeUnits(stage, first, 2);
   await deliverTo(stage, first, "other-worker");
 
@@ -34,7 +35,7 @@ test("7: pending entries are paged within their window: each once, none that cam
   expect(await countPending(billing, { consumer: "other-worker" }, pin)).toEqual({ count: 0, exact: true });
   expect(await countPending(billing, { ids: ids.slice(0, 1) }, pin)).toEqual({ count: 1, exact: true });
   expect(await countNewerPending(billing, {}, pin)).toEqual({ count: 2, exact: true });
-  const plan = await planReplay(billing, { kind: "pending", ...olderThanPin({}, pin) });
+  const plan = await planReplay(billing, { kind: "pending", ...inWindow });
   expect(plan.targets.map(({ target }) => target.entry_id).toSorted()).toEqual(ids.toSorted());
   await expect(pagePending(billing, {}, { limit: 2, cursor: "nonsense" })).rejects.toThrow("not one of this list");
 });

@@ -50,7 +50,7 @@ async function selectionOf(ctx: Context, chosen: z.output<typeof choice>): Promi
     case "dead_letters":
       return { kind: "named", ids: await chooseLetters(ctx.db, chosen.filters, chosen.pin) };
     case "pending":
-      return { kind: "pending", ...domain.olderThanPin(chosen.filters, chosen.pin) };
+      return { kind: "pending", ...domain.withinPin(chosen.filters, chosen.pin) };
     case "unaccounted":
       return { kind: "unaccounted", ...(chosen.shards === undefined ? {} : { shards: chosen.shards }) };
     case "failed":
