@@ -5,7 +5,11 @@ import { defineConfig } from "vitest/config";
 // schedule of crashes (sim).
 const exclude = ["**/node_modules/**", "**/.next/**", "**/.drawdown/**"];
 
+/** Each test file has a process of its own, so what a start costs is paid by each. */
+const execArgv = [`--import=${join(import.meta.dirname, "apps/runtime/bin/drizzle-as-commonjs.mjs")}`];
+
 const withServers = {
+  execArgv,
   globalSetup: ["./vitest.live-setup.ts"],
   // Each file has servers and databases of its own. Two at a time is what two cores carry without upsetting deadlines.
   maxWorkers: 2,
@@ -21,7 +25,7 @@ export default defineConfig({
   test: {
     pool: "forks",
     projects: [
-      { resolve, test: { name: "unit", include: ["**/*.unit.test.ts"], exclude, testTimeout: 15_000 } },
+      { resolve, test: { name: "unit", include: ["**/*.unit.test.ts"], exclude, execArgv, testTimeout: 15_000 } },
       { resolve, test: { name: "live", include: ["**/*.live.test.ts"], exclude, ...withServers } },
       { test: { name: "sim", include: ["**/*.sim.test.ts"], exclude, ...withServers, testTimeout: 120_000 } },
     ],

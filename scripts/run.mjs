@@ -29,12 +29,13 @@ export function tool(name) {
   return join(BIN, name);
 }
 
-/** The environment of every step: the pinned Node before the machine's, no telemetry, and each tool's own NODE_ENV. */
+/** The environment of every step: the pinned Node before the machine's, what it compiled kept, no telemetry, and each tool's own NODE_ENV. */
 export function stepEnvironment(extra = {}) {
   const { NODE_ENV: _, ...inherited } = process.env;
   return {
     ...inherited,
     PATH: `${BIN}${delimiter}${process.env.PATH ?? ""}`,
+    NODE_COMPILE_CACHE: join(ROOT, "node_modules", ".cache", "node"),
     NEXT_TELEMETRY_DISABLED: "1",
     TURBO_TELEMETRY_DISABLED: "1",
     ...extra,

@@ -21,6 +21,11 @@ export function givenTestDatabaseUrl(): string | undefined {
   return process.env.TEST_DATABASE_URL || undefined;
 }
 
+/** For this process and those it starts. */
+export function keepTemporaryFilesIn(folder: string): void {
+  process.env.TMPDIR = folder;
+}
+
 /** What the set-up of a test run tells the processes that run its test files. */
 export type TestRun = { serverUrl: string; template: string; databasePrefix: string; dir: string };
 
