@@ -195,7 +195,7 @@ async function settleShard(billing: Billing, query: Query, shard: number): Promi
   if (!token && !row)
     return await record(query, shard, await moveToken(billing, shard, "", { epoch: 1n, replid, lostAtMs: 0, turn: 0 }));
 
-  const behind = await accountsBehind(billing, shard);
+  const behind = await accountsBehind(billing, query, shard);
   const next = (row && row.epoch > (token?.epoch ?? 0n) ? row.epoch : (token?.epoch ?? 0n)) + 1n;
   const kept = token !== undefined && !state.promoted && token.epoch >= (row?.epoch ?? 0n);
   const shut = token?.replid === shutOn(replid); // who shut it died, on this very server: nothing is lost
@@ -292,7 +292,7 @@ async function readRows(query: Query): Promise<Map<number, Row>> {
 }
 
 /** The keys of loaded accounts whose seq in Redis is below what Postgres has settled: proof that Redis lost something. */
-async function accountsBehind(billing: Billing, shard: number): Promise<string[]> {
+async function accountsBehind(billing: Billing, query: Query, shard: number): Promise<string[]> {
   const behind: string[] = [];
   for (const server of redisServers(billing.redis)) {
     let cursor = "0";
@@ -301,20 +301,20 @@ async function accountsBehind(billing: Billing, shard: number): Promise<string[]
         server.scan(cursor, "MATCH", balancePattern(shard), "COUNT", SCAN_PAGE),
       );
       cursor = next;
-      if (keys.length > 0) behind.push(...(await filterBehind(billing, keys)));
+      if (keys.length > 0) behind.push(...(await filterBehind(billing, query, keys)));
     } while (cursor !== "0");
   }
   return behind;
 }
 
-async function filterBehind(billing: Billing, keys: string[]): Promise<string[]> {
+async function filterBehind(billing: Billing, query: Query, keys: string[]): Promise<string[]> {
   const seqs = await Promise.all(keys.map((key) => billing.ask((redis) => redis.hget(key, "q"))));
   const owners = keys.map((key) => ownerOfBalanceKey(key)?.ownerId ?? "");
   const sql = `SELECT coalesce(a.owner_userid, a.owner_tenantid)::text AS owner_id,
                       (SELECT max(l.account_seq) FROM data.account_balance_audit l WHERE l.account_id = a.id) AS last_seq
                  FROM data.account_balance a
                 WHERE a.owner_userid::text = ANY($1) OR a.owner_tenantid::text = ANY($1)`;
-  const rows = await billing.query<{ owner_id: string; last_seq: string | null }>(sql, [owners]);
+  const rows = await query<{ owner_id: string; last_seq: string | null }>(sql, [owners]);
   const lastSeqs = new Map(rows.map((row) => [row.owner_id, BigInt(row.last_seq ?? 0)]));
   return keys.filter((_, i) => {
     const seq = seqs[i] ?? null;
