@@ -80,7 +80,7 @@ const ROOM_BYTES = 6 * 2 ** 30;
 
 /**
  * Where the machine keeps files in memory and has plenty, that is where this process and those it starts make their temporary files. A test
- * clones a database and drops it, a thousand files each time: on a disk that takes a third of the suites' processor time, and a disk that
+ * clones a database and drops it, a thousand files each time: on a disk that takes up to a third of its processor time, and a disk that
  * others keep busy stands still for seconds.
  */
 async function moveIntoMemory(): Promise<void> {
