@@ -8,7 +8,7 @@ import * as schema from "./schema.ts";
 export type Db = NodePgDatabase<typeof schema> & { $client: pg.Pool };
 
 export type ConnectOptions = {
-  /** Most connections at once; 10 by default, 6 at least for a worker: the fence commits on one while it keeps a lock on another. */
+  /** Most connections at once; 10 by default. A worker has three batches in transactions, and its fence commits on one while another keeps its lock. */
   max?: number;
   /** Shown in pg_stat_activity; `drawdown` by default. */
   applicationName?: string;
