@@ -7,5 +7,5 @@ export { type RedisOptions, startRedis } from "./redis.ts";
 export { ensureRedisServer } from "./redis-server.ts";
 export { type TestDatabase, testDatabase } from "./test-database.ts";
 export { type TestRedis, testRedis } from "./test-redis.ts";
-export { startTestRun, type TestRunOptions, testFolder } from "./test-run.ts";
+export { keepTestFilesInMemory, startTestRun, type TestRunOptions, testFolder } from "./test-run.ts";
 export { type WaitOptions, waitFor } from "./wait-for.ts";

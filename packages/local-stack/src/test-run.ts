@@ -33,7 +33,7 @@ export type TestRunOptions = {
 export async function startTestRun(options: TestRunOptions): Promise<() => Promise<void>> {
   if (currentTestRun() !== undefined) return async () => {};
   await removeDeadRuns();
-  await moveIntoMemory();
+  await keepTestFilesInMemory();
   const dir = await mkdtemp(join(tmpdir(), FOLDER));
   await recordOwner(dir);
   const given = givenTestDatabaseUrl();
@@ -83,7 +83,7 @@ const ROOM_BYTES = 6 * 2 ** 30;
  * clones a database and drops it, a thousand files each time: on a disk that takes up to a third of its processor time, and a disk that
  * others keep busy stands still for seconds.
  */
-async function moveIntoMemory(): Promise<void> {
+export async function keepTestFilesInMemory(): Promise<void> {
   const { bsize, blocks } = await statfs(MEMORY).catch(() => ({ bsize: 0, blocks: 0 }));
   if (bsize * blocks < ROOM_BYTES || freemem() < ROOM_BYTES) return;
   keepTemporaryFilesIn(MEMORY);

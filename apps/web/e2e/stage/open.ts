@@ -42,7 +42,7 @@ export type Stage = Seeded & {
   post: (path: string, key: Key, body: unknown) => Promise<Response>;
   /** One charge through the gateway (`/v1/charges`); without options a call to gpt-4o-mini. Throws when it is refused. */
   charge: (key: Key, options?: ChargeOptions) => Promise<Charged>;
-  /** Waits until the worker has written the deduction, and returns its usage_log row. */
+  /** Waits until the worker has written the deduction, and returns its usage_log row. Throws with what is known of it after 20 s. */
   settled: (deductionId: string) => Promise<Record<string, unknown>>;
   /** Runs `drawdown <args>` to its end and returns what it printed; throws with what it said when it fails. */
   drawdown: (...args: string[]) => Promise<string>;
@@ -72,7 +72,7 @@ export async function openStage({ demo }: { demo: boolean }): Promise<Stage> {
   return {
     ...seeded,
     ...rest,
-    ...acts(urls.gateway, seeded, db, env),
+    ...acts(urls.gateway, seeded, db, env, processes.worker),
     postgres,
     redis,
     db,
@@ -119,7 +119,7 @@ async function chooseProcesses(databaseUrl: string, redisUrl: string) {
   return { env, urls, processes };
 }
 
-function acts(gatewayUrl: string, seeded: Seeded, db: Db, env: Record<string, string>) {
+function acts(gatewayUrl: string, seeded: Seeded, db: Db, env: Record<string, string>, worker: ProcessPart) {
   const rows: Stage["rows"] = async <Row extends object>(sql: string, values?: unknown[]) =>
     (await db.$client.query<Row>(sql, values)).rows;
   const post: Stage["post"] = (path, key, body) =>
@@ -159,7 +159,12 @@ function acts(gatewayUrl: string, seeded: Seeded, db: Db, env: Record<string, st
             await rows("SELECT * FROM data.usage_log WHERE deduction_id = $1 AND settled_at IS NOT NULL", [deductionId])
           )[0],
         { timeoutMs: 20_000, what: `deduction ${deductionId} to settle` },
-      ),
+      ).catch(async (error: unknown) => {
+        const trace = await runDrawdown(["trace", deductionId], env).catch(String);
+        throw new Error(
+          `${error instanceof Error ? error.message : String(error)}\n${trace}\nThe worker said:\n${worker.said()}`,
+        );
+      }),
     drawdown: (...args: string[]) => runDrawdown(args, env),
     shell: (line: string) => runInShell(line, env),
   };
