@@ -15,11 +15,14 @@ export async function fillAccounts(db: Db, accounts: number): Promise<void> {
 /** The books without a single deduction. */
 export async function emptyBooks(db: Db): Promise<void> {
   const client = await db.$client.connect();
-  await client.query(`TRUNCATE data.usage_log, data.account_balance_audit;
-    SET session_replication_role = replica;
-    INSERT INTO data.account_balance_audit OVERRIDING SYSTEM VALUE SELECT * FROM public.kept;
-    UPDATE data.account_balance SET balance = 1000000, total_debits = 0`);
-  client.release(true);
+  try {
+    await client.query(`TRUNCATE data.usage_log, data.account_balance_audit;
+      SET session_replication_role = replica;
+      INSERT INTO data.account_balance_audit OVERRIDING SYSTEM VALUE SELECT * FROM public.kept;
+      UPDATE data.account_balance SET balance = 1000000, total_debits = 0`);
+  } finally {
+    client.release(true); // or the pool would wait for it when the stage ends
+  }
   for (const table of ["account_balance", "account_balance_audit"])
     await db.$client.query(`VACUUM (ANALYZE) data.${table}`);
   await db.$client.query("CHECKPOINT");
@@ -61,9 +64,11 @@ export async function insertByPsql(db: Db, databaseUrl: string): Promise<number>
     if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
   }
   const client = await db.$client.connect();
-  const startedAt = performance.now();
-  await client.query(statement);
-  const ms = performance.now() - startedAt;
-  client.release();
-  return ms;
+  try {
+    const startedAt = performance.now();
+    await client.query(statement);
+    return performance.now() - startedAt;
+  } finally {
+    client.release();
+  }
 }
