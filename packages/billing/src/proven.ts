@@ -49,8 +49,15 @@ export async function readUnaccountedIds(billing: Billing, shard: number): Promi
   return new Map(Object.entries(await billing.ask((redis) => redis.hgetall(unaccountedKey(shard)))));
 }
 
-/** Brings one shard's mark up to date and returns it with what is unaccounted now. Stops at the first entry still on its way. */
-export async function proveShard(billing: Billing, shard: number): Promise<Proof> {
+/**
+ * Brings one shard's mark up to date and returns it with what is unaccounted now. Stops at the first entry still on its way. After each page
+ * of 1,000 it calls `rest`, with the milliseconds that the page took: what is passed by then is proven, and others may pass more meanwhile.
+ */
+export async function proveShard(
+  billing: Billing,
+  shard: number,
+  rest: (workedMs: number) => Promise<void> = async () => {},
+): Promise<Proof> {
   const { inRedis, inPostgres } = await readMarks(billing, shard);
   let mark = isLater(inRedis, inPostgres) ? inPostgres : inRedis;
   let expected = inRedis;
@@ -59,6 +66,7 @@ export async function proveShard(billing: Billing, shard: number): Promise<Proof
   const stillKept = new Set(unaccounted.map(({ raw }) => raw.entryId));
   let released = [...kept.keys()].filter((id) => !stillKept.has(id));
   for (let more = true; more; ) {
+    const begunAt = performance.now();
     const page = await readStandings(billing, shard, `(${mark}`, "+", PAGE);
     const onItsWay = page.entries.findIndex(({ standing }) => standing === "pending" || standing === "unread");
     const passed = onItsWay < 0 ? page.entries : page.entries.slice(0, onItsWay);
@@ -73,6 +81,7 @@ export async function proveShard(billing: Billing, shard: number): Promise<Proof
     mark = next;
     released = [];
     more = page.more && onItsWay < 0;
+    await rest(performance.now() - begunAt);
   }
   return { shard, mark, unaccounted };
 }

@@ -1,5 +1,15 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { charge, cleanup, proveShard, readBalance, shardOf, startReplay, streamKey } from "../src/index.ts";
+import {
+  charge,
+  chargeMany,
+  cleanup,
+  proveShard,
+  readBalance,
+  readMark,
+  shardOf,
+  startReplay,
+  streamKey,
+} from "../src/index.ts";
 import { anAct, execute, writeAsOlderWorker } from "./replay-stage.ts";
 import { aCharge, openStage, type Stage } from "./stage.ts";
 
@@ -82,6 +92,31 @@ describe("the proven mark and cleanup", () => {
       shards: [shard],
     });
     expect(result).toMatchObject({ trimmed: 0, kept: { too_young: 2 } });
+  });
+
+  test("a pass rests after each page, which is proven by then, for as long as it is told to", async () => {
+    const account = await stage.account("100");
+    const shard = shardOf(account.id, 16);
+    const outcomes = await chargeMany(
+      stage.billing,
+      Array.from({ length: 1_500 }, () => aCharge(account, 1_000n)),
+    );
+    expect(outcomes.every(({ outcome }) => outcome === "charged")).toBe(true);
+    const worker = stage.worker();
+    await stage.drained();
+    await worker.stop();
+    const ids = (await stage.billing.redis.xrange(streamKey(shard), "-", "+")).map(([id]) => id);
+    const marks: string[] = [];
+    let resting = 0;
+    const rest = async (workedMs: number) => {
+      resting += 1;
+      expect(workedMs).toBeGreaterThan(0);
+      marks.push(await readMark(stage.billing, shard));
+      resting -= 1;
+    };
+    expect((await proveShard(stage.billing, shard, rest)).mark).toBe(ids.at(-1));
+    expect(resting).toBe(0);
+    expect(marks).toEqual([ids[999], ids.at(-1)]);
   });
 
   test("the mark moves past what is proven, keeps what is unaccounted beside it, and an account loads exactly from there", async () => {

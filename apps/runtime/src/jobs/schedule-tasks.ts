@@ -1,4 +1,5 @@
 /** The schedules of a worker: what each does, and with which settings. */
+import { setTimeout as sleep } from "node:timers/promises";
 import {
   alertChains,
   alertDrift,
@@ -154,6 +155,11 @@ export function judgingSchedule(
   };
 }
 
+/** Of a pass, after each page of entries, in shares of what the page took: it may not keep what is being settled from the processor. */
+const REST = 3;
+/** Of its interval. What is left to prove then is proven without a rest, so that passes do not fall behind what is settled. */
+const RESTS_FOR = 0.8;
+
 function proveSchedule(billing: Billing, { proveIntervalMs }: ScheduleSettings): Schedule {
   return {
     name: "prove",
@@ -163,8 +169,13 @@ function proveSchedule(billing: Billing, { proveIntervalMs }: ScheduleSettings):
     run: async (signal) => {
       const begun = await readClock(billing.db);
       const proofs: Proof[] = [];
+      const restsUntil = performance.now() + RESTS_FOR * proveIntervalMs;
+      const rest = async (workedMs: number) => {
+        const ms = Math.min(REST * workedMs, restsUntil - performance.now());
+        if (ms > 0) await sleep(ms, undefined, { signal }).catch(() => {}); // told to stop
+      };
       for (let shard = 0; shard < billing.numShards && !signal.aborted; shard++)
-        proofs.push(await proveShard(billing, shard));
+        proofs.push(await proveShard(billing, shard, rest));
       if (!signal.aborted) await alertUnaccounted(billing, proofs, begun);
       return { unaccounted: proofs.reduce((sum, { unaccounted }) => sum + unaccounted.length, 0) };
     },
