@@ -160,7 +160,7 @@ describe("drawdown replay", () => {
       timeoutMs: 10_000,
       what: "the worker's queue",
     });
-    await waitFor(() => worker.stderr().includes('"ready"'), { timeoutMs: 10_000, what: "the worker" });
+    await waitFor(() => worker.stderr().includes('"ready"'), { timeoutMs: 40_000, what: "the worker" });
     const { code, out } = await stage.json(["replay", "--unaccounted", ...why]);
     expect([code, out]).toMatchObject([0, { targets: 300, applied: 300, failed: 0 }]);
     const operation = await readOperation(stage.billing.query, String(out["operation_id"]));

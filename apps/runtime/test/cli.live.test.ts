@@ -216,14 +216,14 @@ describe("the command line", () => {
     expect([(await help.exited).code, help.stdout()]).toEqual([0, expect.stringContaining("drawdown")]);
 
     const provider = launch(["upstream", "--port", String(await freePort())]);
-    await waitFor(() => provider.stderr().includes('"ready"'), { timeoutMs: 10_000, what: "the provider to be ready" });
+    await waitFor(() => provider.stderr().includes('"ready"'), { timeoutMs: 40_000, what: "the provider to be ready" });
     const childPid = Number(/"pid":(\d+)/.exec(provider.stderr())?.[1]);
     expect(childPid).not.toBe(provider.child.pid);
     provider.child.kill("SIGTERM");
     expect(await provider.exited).toMatchObject({ code: 0 });
 
     const killed = launch(["upstream", "--port", String(await freePort())]);
-    await waitFor(() => killed.stderr().includes('"ready"'), { timeoutMs: 10_000, what: "the provider to be ready" });
+    await waitFor(() => killed.stderr().includes('"ready"'), { timeoutMs: 40_000, what: "the provider to be ready" });
     const orphan = Number(/"pid":(\d+)/.exec(killed.stderr())?.[1]);
     killed.child.kill("SIGKILL");
     await waitFor(() => !alive(orphan), { timeoutMs: 5_000, what: "the child of a killed launcher to end" });

@@ -79,7 +79,7 @@ export function keepGateway(env: Record<string, string>, port: number): { proces
 }
 
 export async function ready(gateways: readonly { url: string }[]): Promise<void> {
-  await Promise.all(gateways.map(({ url }) => answers(`${url}/readyz`, 200, 30_000)));
+  await Promise.all(gateways.map(({ url }) => answers(`${url}/readyz`, 200)));
 }
 
 export type FleetAccount = { ref: AccountRef; apiKey: string };

@@ -337,7 +337,9 @@ describe("the price", () => {
       customer_type_id: rows[0].id,
     };
     await putPrice({ provider: "openai", model: "gpt-4o-mini", ...own });
-    await expect.poll(async () => (await costOf(stage.tenant1, "gpt-4o-mini"))[1]).toBe("0.003000000");
+    await expect
+      .poll(async () => (await costOf(stage.tenant1, "gpt-4o-mini"))[1], { timeout: 15_000 })
+      .toBe("0.003000000");
     expect((await costOf(stage.user1, "gpt-4o-mini"))[1]).toBe(formatUnits(2n * 150n + 600n));
   });
 
@@ -357,7 +359,9 @@ describe("the price", () => {
        WHERE id = (SELECT user_id FROM data.virtual_key WHERE virtual_key = $1)`,
       [stage.tenant2.virtual_key],
     );
-    await expect.poll(async () => (await costOf(stage.tenant2, "gpt-4o-mini"))[1]).toBe(formatUnits(2n * 150n + 600n));
+    await expect
+      .poll(async () => (await costOf(stage.tenant2, "gpt-4o-mini"))[1], { timeout: 15_000 })
+      .toBe(formatUnits(2n * 150n + 600n));
     const [, , deductionId] = await costOf(stage.tenant2, "gpt-4o-mini");
     expect(await settled(stage, deductionId ?? "")).toMatchObject({
       metadata_json: { customer_type_mismatch: true },

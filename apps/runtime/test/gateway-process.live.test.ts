@@ -38,9 +38,19 @@ async function settledIds(open: Stage): Promise<Set<string>> {
   return new Set(rows.map((row) => row.request_id));
 }
 
-async function saidReady(started: Started): Promise<void> {
-  await waitFor(async () => started.stderr().includes('"ready"'), { timeoutMs: 20_000, what: "a process to be ready" });
+/** Waits until the process has written that; else says what it wrote. */
+async function said(started: Started, text: string): Promise<void> {
+  const found = waitFor(() => started.stderr().includes(text), {
+    timeoutMs: 40_000,
+    what: `a process to say: ${text}`,
+  });
+  await found.catch((error: unknown) => {
+    throw new Error(`it said only:\n${started.stderr()}`, { cause: error });
+  });
 }
+
+const saidReady = async (started: Started) => await said(started, '"ready"');
+const saidAway = async (started: Started) => await said(started, "a store is away");
 
 async function refusesConnections(url: string): Promise<boolean> {
   return await fetch(url).then(
@@ -72,7 +82,7 @@ describe("SIGTERM and SIGINT", () => {
     expect(await stage.gateway.exited).toMatchObject({ code: 0, signal: null });
     expect(performance.now() - stoppedAt).toBeLessThan(10_000);
     expect(await refusesConnections(`${stage.gatewayUrl}/healthz`)).toBe(true);
-    await expect.poll(() => settledIds(open)).toEqual(new Set(["plain", "stream"]));
+    await expect.poll(() => settledIds(open), { timeout: 15_000 }).toEqual(new Set(["plain", "stream"]));
   });
 
   it("5: a stream too long to wait for is cut, charged as far as it came, and the exit is still 0 in time", async () => {
@@ -93,7 +103,7 @@ describe("SIGTERM and SIGINT", () => {
     expect(await stage.gateway.exited).toMatchObject({ code: 0 });
     expect(performance.now() - stoppedAt).toBeLessThan(10_000);
     expect(await text).toMatch(/"code":"upstream_error"/);
-    await expect.poll(() => settledIds(open)).toEqual(new Set(["too-long"]));
+    await expect.poll(() => settledIds(open), { timeout: 15_000 }).toEqual(new Set(["too-long"]));
     const { rows } = await open.db.$client.query("SELECT usage_source, output_tokens FROM data.usage_log");
     expect(rows).toMatchObject([{ usage_source: "partial" }]);
   });
@@ -137,8 +147,7 @@ describe("what is down", () => {
     const open = stage;
     await open.redis.kill();
     const late = [start(["gateway", "--port", String(await freePort())], open.env), start(["worker"], open.env)];
-    const waiting = async () => late.every(({ stderr }) => stderr().includes("a store is away"));
-    await waitFor(waiting, { timeoutMs: 20_000, what: "both to say that they wait" });
+    await Promise.all(late.map(saidAway));
     await open.redis.restart();
     await Promise.all(late.map(saidReady));
     for (const one of late) one.signal("SIGTERM");
@@ -156,7 +165,7 @@ describe("what is down", () => {
     await first.stop();
     const env = { DATABASE_URL: first.url, REDIS_URL: redis.url };
     const worker = start(["worker"], env);
-    await waitFor(async () => worker.stderr().includes("a store is away"), { timeoutMs: 20_000, what: "it to wait" });
+    await saidAway(worker);
     const postgres = await startPostgres({ dir, port });
     try {
       await saidReady(worker);

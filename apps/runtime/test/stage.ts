@@ -54,7 +54,7 @@ export async function run(args: readonly string[], env: Record<string, string>) 
   return { ...exit, stdout: started.stdout(), stderr: started.stderr() };
 }
 
-export async function answers(url: string, status: number, timeoutMs = 20_000): Promise<void> {
+export async function answers(url: string, status: number, timeoutMs = 40_000): Promise<void> {
   await waitFor(
     async () => {
       const response = await fetch(url).catch(() => undefined);

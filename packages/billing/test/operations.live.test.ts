@@ -76,7 +76,7 @@ async function runBlocked(account: AccountRef, id: string, blockedBy?: PoolClien
 async function cutLock(): Promise<void> {
   const holders = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND classid = $1 AND granted";
   await stage.query(`SELECT pg_terminate_backend(pid) FROM (${holders}) h`, [OPERATION_LOCK]);
-  await expect.poll(() => stage.query(holders, [OPERATION_LOCK])).toEqual([]);
+  await expect.poll(() => stage.query(holders, [OPERATION_LOCK]), { timeout: 15_000 }).toEqual([]);
 }
 
 describe("acts on record", () => {
