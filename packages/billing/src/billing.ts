@@ -3,6 +3,7 @@ import type { Db } from "@drawdown/db";
 import { type ChargeOutcome, chargeScript } from "./charge.ts";
 import { BillingError } from "./errors.ts";
 import { Fence } from "./fence.ts";
+import { FIELDS_DEPTH, foldReplies } from "./folded.ts";
 import { type CaptureOutcome, captureScript, holdScript, type ItemOutcome } from "./hold.ts";
 import { SHARD_COUNT_KEY } from "./keys.ts";
 import { type Observe, unobserved } from "./observe.ts";
@@ -40,6 +41,8 @@ export class Billing {
   /** Counts of what keys have spent that are under way (spend.ts). */
   readonly spendLoads = new Map<string, Promise<boolean>>();
   readonly pressure: Pressure;
+  #rangeReader: RedisClient | undefined;
+  #closed = false;
 
   constructor(options: BillingOptions) {
     this.db = options.db;
@@ -63,6 +66,24 @@ export class Billing {
     } catch (error) {
       throw redisFailure(error);
     }
+  }
+
+  /** A connection for XRANGE alone, whose replies come folded (folded.ts). Made when it is first asked for. Throws `redis_unavailable`. */
+  async rangeReader(): Promise<RedisClient> {
+    if (this.#rangeReader === undefined && !this.#closed) {
+      this.#rangeReader = connectRedis(this.address);
+      foldReplies(this.#rangeReader, FIELDS_DEPTH.xrange);
+    }
+    const redis = this.#rangeReader ?? this.redis;
+    await redisReady(redis, OPEN_TIMEOUT_MS);
+    return redis;
+  }
+
+  /** Ends the connections. Harmless twice. */
+  disconnect(): void {
+    this.#closed = true;
+    this.redis.disconnect();
+    this.#rangeReader?.disconnect();
   }
 }
 
@@ -88,7 +109,7 @@ export async function openBilling(options: BillingOptions): Promise<Billing> {
 export async function closeBilling(billing: Billing): Promise<void> {
   billing.pressure.stop();
   await billing.fence.stop();
-  billing.redis.disconnect();
+  billing.disconnect();
 }
 
 async function checkShardCount(billing: Billing): Promise<void> {

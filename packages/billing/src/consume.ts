@@ -15,7 +15,7 @@ import { keepDeadLetter } from "./dead-letters.ts";
 import { countDeliveries, createGroups, type Reader, readDeliveries, readEpochs, withEpochs } from "./deliveries.ts";
 import { BillingError } from "./errors.ts";
 import { alone, UnreadableEntry } from "./fields.ts";
-import { foldReplies } from "./folded.ts";
+import { FIELDS_DEPTH, foldReplies } from "./folded.ts";
 import { GROUP, streamKey } from "./keys.ts";
 import { findRecordedGone } from "./leave.ts";
 import { Brake, findKept } from "./poison.ts";
@@ -123,7 +123,7 @@ function divide(shards: readonly number[]): number[][] {
 async function readLoop(worker: Worker, shards: readonly number[]): Promise<void> {
   const { billing, signal } = worker;
   const redis = connectRedis(billing.address, { blocking: true });
-  foldReplies(redis);
+  foldReplies(redis, FIELDS_DEPTH.xreadgroup);
   const reader: Reader = { billing, consumer: worker.consumer, signal, redis };
   const size = new BatchSize(worker.settings.batchSize);
   let recovering = true;

@@ -4,26 +4,30 @@
 import type { Redis } from "ioredis";
 import type { RedisClient } from "./redis.ts";
 
-/** How deep the list of fields lies in what XREADGROUP answers: of streams, of each, of its entries, of each. */
-const DEPTH = 4;
+/**
+ * How deep an entry's list of fields lies in what a connection answers: of streams, of each, of its entries, of each for XREADGROUP; of
+ * entries, of each for XRANGE.
+ */
+export const FIELDS_DEPTH = { xreadgroup: 4, xrange: 2 } as const;
+type Depth = (typeof FIELDS_DEPTH)[keyof typeof FIELDS_DEPTH];
 /** A list that is longer, or in so many pieces, stays a list: what is kept of one connection is bounded. */
 const MOST_BYTES = 256 * 1024;
 /** `$<length>\r\n` and `\r\n`. */
 const MOST_AROUND = 16;
 const [DOLLAR, STAR, CR] = [0x24, 0x2a, 0x0d];
 
-/** Folds what a client receives, on every connection that it makes from now on. */
-export function foldReplies(client: RedisClient): void {
-  const fold = (redis: Redis) => redis.on("connect", () => foldStream(redis));
+/** Folds what a client receives, on every connection that it makes from now on. It is to read streams by that one command. */
+export function foldReplies(client: RedisClient, depth: Depth): void {
+  const fold = (redis: Redis) => redis.on("connect", () => foldStream(redis, depth));
   if ("nodes" in client) client.on("+node", fold);
   else fold(client);
 }
 
 /** The client has attached its parser when it tells of a connection, and nothing was read before. */
-function foldStream({ stream }: Redis): void {
+function foldStream({ stream }: Redis, depth: Depth): void {
   const [parse] = stream.listeners("data");
   if (parse === undefined) throw new TypeError("the client does not listen to its connection");
-  const folding = new Folding();
+  const folding = new Folding(depth);
   stream.removeListener("data", parse as () => void);
   stream.prependListener("data", (piece: Buffer) => {
     const folded = folding.push(piece);
@@ -33,12 +37,17 @@ function foldStream({ stream }: Redis): void {
 
 /** What one connection receives, as it comes in pieces. */
 export class Folding {
+  readonly #depth: Depth;
   /** How many elements each array lacks that has begun and is not over, the outermost first. */
   readonly #open: number[] = [];
   /** A token, or a list to be folded, that is not whole yet. */
   #rest: Buffer = Buffer.alloc(0);
   /** So much of a long string is still to come. */
   #skip = 0;
+
+  constructor(depth: Depth) {
+    this.#depth = depth;
+  }
 
   /** Returns what was not returned before and is known to be whole, folded. */
   push(piece: Buffer): Buffer {
@@ -58,7 +67,7 @@ export class Folding {
       if (next === -1) break;
       const type = bytes[at];
       const count = type === DOLLAR || type === STAR ? numberAt(bytes, at + 1) : -1;
-      const listEnd = type === STAR && count > 0 && open.length === DEPTH ? afterStrings(bytes, next, count) : 0;
+      const listEnd = type === STAR && count > 0 && open.length === this.#depth ? afterStrings(bytes, next, count) : 0;
       if (listEnd === -1 && bytes.length - at < MOST_BYTES) break;
       if (listEnd > 0) folds.push(at, listEnd);
       else if (type === STAR && count > 0) open.push(count + 1);

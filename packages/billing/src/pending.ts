@@ -4,7 +4,7 @@ import { type Consumer, isLive, readConsumers } from "./claim.ts";
 import { UnreadableEntry } from "./fields.ts";
 import { GROUP, shardOfStream, streamKey } from "./keys.ts";
 import { type RedisClient, replyArray } from "./redis.ts";
-import { decodeEntry, type Entry, type RawEntry, readEntryReply } from "./stream.ts";
+import { decodeEntry, type Entry, type EntryInHand, type RawEntry, readEntryReply } from "./stream.ts";
 
 const PAGE = 1_000;
 
@@ -117,7 +117,7 @@ function describe(
 }
 
 /** Decodes, or says why not. */
-export function readEntry(raw: RawEntry): { entry: Entry | undefined; unreadable: Unreadable | undefined } {
+export function readEntry(raw: EntryInHand): { entry: Entry | undefined; unreadable: Unreadable | undefined } {
   try {
     return { entry: decodeEntry(raw, raw.fields), unreadable: undefined };
   } catch (error) {

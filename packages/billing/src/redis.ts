@@ -58,6 +58,8 @@ class FailingCluster extends Cluster {
 /** Waits until the client can take commands. Throws `redis_unavailable` after the deadline, or when the client was disconnected. */
 export async function redisReady(redis: RedisClient, timeoutMs: number): Promise<void> {
   if (redis.status === "ready") return;
+  const away = () => new BillingError("redis_unavailable", "The balance store cannot be reached.");
+  if (redis.status === "end") throw away();
   await new Promise<void>((resolve, reject) => {
     const settle = (done: () => void) => () => {
       clearTimeout(timer);
@@ -66,7 +68,7 @@ export async function redisReady(redis: RedisClient, timeoutMs: number): Promise
       done();
     };
     const ready = settle(resolve);
-    const giveUp = settle(() => reject(new BillingError("redis_unavailable", "The balance store cannot be reached.")));
+    const giveUp = settle(() => reject(away()));
     const timer = setTimeout(giveUp, timeoutMs);
     redis.once("ready", ready);
     redis.once("end", giveUp);

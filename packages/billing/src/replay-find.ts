@@ -4,6 +4,7 @@ import type { Billing } from "./billing.ts";
 import { isLive, readConsumers } from "./claim.ts";
 import { decodeRaw } from "./dead-letters.ts";
 import { BillingError } from "./errors.ts";
+import { alone, listOf } from "./fields.ts";
 import { shardOfStream, streamKey } from "./keys.ts";
 import { type LetterFilters, letterCondition } from "./letters.ts";
 import {
@@ -16,7 +17,7 @@ import {
   type Unreadable,
 } from "./pending.ts";
 import { isLater, readStandingsOf } from "./standing.ts";
-import { type Entry, isUuid, type RawEntry } from "./stream.ts";
+import { type Entry, type EntryInHand, isUuid, type RawEntry } from "./stream.ts";
 import { entryName, unaccountedPages } from "./unaccounted.ts";
 
 const PAGE = 1_000;
@@ -88,9 +89,14 @@ async function* findPending(billing: Billing, filters: PendingFilters): AsyncGen
     }));
 }
 
+/** One in a reply of a thousand would keep the whole of it. */
+function listed(raw: EntryInHand): RawEntry {
+  return { ...raw, fields: listOf(alone(raw.fields)) };
+}
+
 async function* findUnaccounted(billing: Billing, filters: EntryFilters): AsyncGenerator<Found[]> {
   for await (const page of unaccountedPages(billing, filters))
-    yield page.map(({ raw }) => ({ kind: "unaccounted" as const, raw, ...readEntry(raw) }));
+    yield page.map(({ raw }) => ({ kind: "unaccounted" as const, raw: listed(raw), ...readEntry(raw) }));
 }
 
 /** Open letters; by their ids also those that are replayed, so that asking twice is answered as already applied. */
@@ -145,7 +151,7 @@ async function findPlaces(billing: Billing, shard: number, ids: readonly string[
   const holdings = new Map((await Promise.all(looks)).flat().map((holding) => [holding.entryId, holding]));
   const letters = await findUnclosedLetters(billing, shard, ids);
   const entries = [
-    ...standings.map(({ raw }) => raw),
+    ...standings.map(({ raw }) => listed(raw)),
     ...removed.map((entryId): RawEntry => ({ shard, entryId, deliveryCount: 0, fields: [] })),
   ];
   return entries.flatMap((raw): Found[] => {

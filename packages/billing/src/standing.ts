@@ -1,12 +1,21 @@
 // Where entries of a stream stand: what the stream and its group say first, the books after. In that order an entry that is
 // acked and not in the books is truly unaccounted: ours is acked only after its commit.
 import type { Billing } from "./billing.ts";
-import { UnreadableEntry } from "./fields.ts";
+import { type FieldBytes, readFields, UnreadableEntry } from "./fields.ts";
 import { GROUP, streamKey } from "./keys.ts";
 import { formatUnits } from "./money.ts";
-import { type RedisClient, replyArray } from "./redis.ts";
+import { arrayParameter } from "./postgres.ts";
+import { type RedisClient, redisFailure, replyArray } from "./redis.ts";
 import { fieldOf } from "./stats.ts";
-import { decodeEntry, type Entry, type LinkEntry, type RawEntry, type UsageEntry } from "./stream.ts";
+import {
+  decodeEntry,
+  type Entry,
+  type EntryInHand,
+  isUuid,
+  type LinkEntry,
+  readEntries,
+  type UsageEntry,
+} from "./stream.ts";
 
 /**
  * `settled`: the same id, account, cost and seq is in the books and settled. `half_settled`: an older worker wrote the row and
@@ -15,9 +24,9 @@ import { decodeEntry, type Entry, type LinkEntry, type RawEntry, type UsageEntry
 export type Standing = "settled" | "half_settled" | "dead_lettered" | "pending" | "unread" | "unaccounted";
 
 export type StandingEntry = {
-  raw: RawEntry;
-  /** Undefined when the entry cannot be read. */
-  entry: Entry | undefined;
+  raw: EntryInHand;
+  /** Decoded when it is asked for: most are settled, and nobody asks. Undefined when the entry cannot be read. */
+  readonly entry: Entry | undefined;
   standing: Standing;
   /** Delivered and acked. One that is settled may not be: its worker died before the ack. */
   acked: boolean;
@@ -34,10 +43,14 @@ export async function readStandings(
   limit: number,
 ): Promise<Page> {
   const lastDelivered = await readLastDelivered(billing, shard);
-  const rows = await billing.ask((redis) => redis.xrangeBuffer(streamKey(shard), from, to, "COUNT", limit));
-  const raws = rows.map(([id, fields]) => ({ shard, entryId: id.toString(), deliveryCount: 0, fields }));
+  const redis = await billing.rangeReader();
+  const reply = await redis.callBuffer("XRANGE", streamKey(shard), from, to, "COUNT", limit).catch((error: unknown) => {
+    throw redisFailure(error);
+  });
+  const raws = readEntries(shard, reply);
+  replyArray(reply).length = 0; // let go, as redis.ts says
   const entries = await judge(billing, shard, raws, lastDelivered);
-  return { entries, more: rows.length === limit };
+  return { entries, more: raws.length === limit };
 }
 
 /** The standing of entries by their ids; those that are no longer in the stream are left out. */
@@ -59,25 +72,42 @@ export async function readStandingsOf(
 async function judge(
   billing: Billing,
   shard: number,
-  raws: RawEntry[],
+  raws: readonly EntryInHand[],
   lastDelivered: string,
 ): Promise<StandingEntry[]> {
   const pending = await readPending(billing, shard, raws);
-  const entries = raws.map((raw) => ({ raw, entry: tryDecode(raw) }));
-  const inBooks = await readBooks(billing, shard, entries);
-  return entries.map(({ raw, entry }) => {
-    const booked = inBooks.get(raw.entryId);
+  const unlike = await readUnlikeBooks(billing, raws);
+  const others = raws.flatMap((raw) => (unlike.has(raw.entryId) ? [{ raw, entry: tryDecode(raw) }] : []));
+  const inBooks = others.length === 0 ? new Map<string, Booked>() : await readBooks(billing, shard, others);
+  return raws.map((raw) => {
+    const booked = unlike.has(raw.entryId) ? inBooks.get(raw.entryId) : "settled";
     const onItsWay = isLater(raw.entryId, lastDelivered)
       ? ("unread" as const)
       : pending.has(raw.entryId)
         ? ("pending" as const)
         : undefined;
     const standing = booked === "settled" ? booked : (onItsWay ?? booked ?? "unaccounted");
-    return { raw, entry, standing, acked: onItsWay === undefined };
+    return new Judged(raw, standing, onItsWay === undefined);
   });
 }
 
-export function tryDecode(raw: RawEntry): Entry | undefined {
+class Judged implements StandingEntry {
+  readonly raw: EntryInHand;
+  readonly standing: Standing;
+  readonly acked: boolean;
+
+  constructor(raw: EntryInHand, standing: Standing, acked: boolean) {
+    this.raw = raw;
+    this.standing = standing;
+    this.acked = acked;
+  }
+
+  get entry(): Entry | undefined {
+    return tryDecode(this.raw);
+  }
+}
+
+export function tryDecode(raw: EntryInHand): Entry | undefined {
   try {
     return decodeEntry(raw, raw.fields);
   } catch (error) {
@@ -86,11 +116,15 @@ export function tryDecode(raw: RawEntry): Entry | undefined {
   }
 }
 
-/** Whether stream id `a` comes after `b`. */
+/** Whether stream id `a` comes after `b`. Both as Redis writes them: no zeros before. */
 export function isLater(a: string, b: string): boolean {
-  const [ams = 0n, aseq = 0n] = a.split("-").map(BigInt);
-  const [bms = 0n, bseq = 0n] = b.split("-").map(BigInt);
-  return ams > bms || (ams === bms && aseq > bseq);
+  const [atA, atB] = [a.indexOf("-"), b.indexOf("-")];
+  const [msA, msB] = [a.slice(0, atA), b.slice(0, atB)];
+  return msA === msB ? isMore(a.slice(atA + 1), b.slice(atB + 1)) : isMore(msA, msB);
+}
+
+function isMore(a: string, b: string): boolean {
+  return a.length === b.length ? a > b : a.length > b.length;
 }
 
 /** The id of the last entry delivered to the group; `0-0` when there is no group or nothing was delivered. */
@@ -105,7 +139,7 @@ function noSuchKey(error: unknown): [] {
   throw error;
 }
 
-async function readPending(billing: Billing, shard: number, raws: readonly RawEntry[]): Promise<Set<string>> {
+async function readPending(billing: Billing, shard: number, raws: readonly EntryInHand[]): Promise<Set<string>> {
   const [first, last] = [raws[0], raws.at(-1)];
   if (!first || !last) return new Set();
   const range = (redis: RedisClient) => redis.xpending(streamKey(shard), GROUP, first.entryId, last.entryId, 1_000_000);
@@ -118,12 +152,67 @@ function noGroup(error: unknown): [] {
   throw error;
 }
 
+const UNLIKE_BOOKS = `SELECT e.entry_id FROM unnest($1::text[], $2::uuid[], $3::numeric[], $4::bigint[], $5::text[])
+    AS e(deduction_id, account_id, cost, account_seq, entry_id)
+  WHERE NOT EXISTS (SELECT FROM data.usage_log u WHERE u.deduction_id = e.deduction_id AND u.account_id = e.account_id AND u.cost = e.cost
+    AND u.account_seq = e.account_seq AND u.settled_at IS NOT NULL)`;
+
+/**
+ * The ids of those that are not plainly deductions of our own that are settled as they stand, which nearly all are: the rest is looked at
+ * closely, so whatever is in doubt here may be among them. Of each only what the books are asked for is read.
+ */
+async function readUnlikeBooks(billing: Billing, raws: readonly EntryInHand[]): Promise<Set<string>> {
+  const unlike = new Set<string>();
+  const asked: Asked[] = [];
+  for (const { entryId, fields } of raws) {
+    const found = readAsked(entryId, fields);
+    if (found === undefined) unlike.add(entryId);
+    else asked.push(found);
+  }
+  if (asked.length === 0) return unlike;
+  const column = (name: keyof Asked) => arrayParameter(asked.map((one) => one[name]));
+  const rows = await billing.query<{ entry_id: string }>(UNLIKE_BOOKS, [
+    column("deductionId"),
+    column("accountId"),
+    column("cost"),
+    column("seq"),
+    column("entryId"),
+  ]);
+  for (const { entry_id } of rows) unlike.add(entry_id);
+  return unlike;
+}
+
+/** A deduction as Postgres takes it. */
+type Asked = { entryId: string; deductionId: string; accountId: string; cost: string; seq: string };
+
+function readAsked(entryId: string, raw: FieldBytes): Asked | undefined {
+  const fields = tryRead(raw);
+  const deductionId = fields?.get("deduction_id");
+  const accountId = fields?.get("account_id");
+  const cost = fields?.get("cost") ?? "";
+  const seq = fields?.get("account_seq") ?? "";
+  if (!deductionId || !isUuid(accountId) || !COST.test(cost) || !SEQ.test(seq) || fields?.get("kind")) return undefined;
+  return { entryId, deductionId, accountId, cost, seq };
+}
+
+function tryRead(raw: FieldBytes): ReadonlyMap<string, string> | undefined {
+  try {
+    return readFields(raw);
+  } catch (error) {
+    if (error instanceof UnreadableEntry) return undefined;
+    throw error;
+  }
+}
+
+const COST = /^\d{1,20}(?:\.\d{1,20})?$/;
+const SEQ = /^\d{1,18}$/;
+
 type Booked = "settled" | "half_settled" | "dead_lettered";
 
 export async function readBooks(
   billing: Billing,
   shard: number,
-  entries: readonly { raw: RawEntry; entry: Entry | undefined }[],
+  entries: readonly { raw: EntryInHand; entry: Entry | undefined }[],
 ): Promise<Map<string, Booked>> {
   const usage = entries.flatMap(({ entry }) => (entry?.kind === "usage" ? [entry] : []));
   const links = entries.flatMap(({ entry }) => (entry && entry.kind !== "usage" ? [entry] : []));

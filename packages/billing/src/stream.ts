@@ -296,10 +296,19 @@ export function readStreamReply(reply: unknown, epochs: ReadonlyMap<number, bigi
   const shard = shardOfStream(String(key));
   const epoch = shard === undefined ? undefined : epochs.get(shard);
   if (shard === undefined || epoch === undefined) throw new TypeError(`a read answered for the stream ${String(key)}`);
-  return replyArray(entries).map((entry) => {
+  return readEntries(shard, entries, { deliveryCount: 1, epoch });
+}
+
+/** `[[id, fields], …]` of one shard; fields as above. */
+export function readEntries(
+  shard: number,
+  reply: unknown,
+  { deliveryCount, epoch }: Pick<Position, "deliveryCount" | "epoch"> = { deliveryCount: 0 },
+): EntryInHand[] {
+  return replyArray(reply).map((entry) => {
     const [id, fields] = replyArray(entry);
     const folded = Buffer.isBuffer(fields) ? fields : readFieldsReply(fields);
-    return { shard, entryId: String(id), deliveryCount: 1, epoch, fields: folded };
+    return { shard, entryId: String(id), deliveryCount, epoch, fields: folded };
   });
 }
 

@@ -3,7 +3,7 @@ import { type TestDatabase, type TestRedis, testDatabase, testRedis, waitFor } f
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { listOf } from "../src/fields.ts";
-import { foldReplies } from "../src/folded.ts";
+import { FIELDS_DEPTH, foldReplies } from "../src/folded.ts";
 import {
   admitRequest,
   type Billing,
@@ -98,9 +98,9 @@ test("three masters: accounts on all of them are charged, settled, traced and cl
   for (const account of accounts) expect((await readBalance(billing, account))?.balanceNanos).toBe(7_000_000_000n);
 });
 
-test("Rule 4: a worker's connection to each master gives it an entry's fields in one piece", async () => {
+test("Rule 4: a worker's connections to each master give it an entry's fields in one piece", async () => {
   const reading = connectRedis({ clusterNodes: nodes.map((node) => `127.0.0.1:${node.port}`) }, { blocking: true });
-  foldReplies(reading);
+  foldReplies(reading, FIELDS_DEPTH.xreadgroup);
   await redisReady(reading, 10_000);
   const held = new Set<number>();
   for (let i = 0; held.size < 3; i++) {
@@ -114,6 +114,9 @@ test("Rule 4: a worker's connection to each master gives it an entry's fields in
     const [[, [[, fields]]]] = reply as [[Buffer, [[Buffer, Buffer]]]];
     expect(listOf(fields).map(String)).toEqual(["cost", "1", "model", "é"]);
     expect(Buffer.isBuffer(fields)).toBe(true);
+    const range = await (await billing.rangeReader()).callBuffer("XRANGE", stream, "-", "+");
+    const [[, inRange]] = range as [[Buffer, Buffer]];
+    expect(inRange).toEqual(fields);
     await reading.del(stream);
   }
   reading.disconnect();

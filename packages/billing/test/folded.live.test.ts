@@ -1,9 +1,9 @@
 import { type TestRedis, testRedis } from "@drawdown/local-stack";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { listOf } from "../src/fields.ts";
-import { foldReplies } from "../src/folded.ts";
+import { FIELDS_DEPTH, foldReplies } from "../src/folded.ts";
 import { connectRedis, type RedisClient, redisReady } from "../src/redis.ts";
-import { type EntryInHand, readStreamReply } from "../src/stream.ts";
+import { type EntryInHand, readEntries, readStreamReply } from "../src/stream.ts";
 
 const stream = "stream:deductions:3";
 const values: (string | Buffer)[][] = [
@@ -21,7 +21,7 @@ let redis: RedisClient;
 beforeAll(async () => {
   server = await testRedis();
   redis = connectRedis({ redisUrl: server.url });
-  foldReplies(redis);
+  foldReplies(redis, FIELDS_DEPTH.xreadgroup);
   await redisReady(redis, 10_000);
 });
 afterAll(async () => {
@@ -34,7 +34,7 @@ async function read(from: string): Promise<EntryInHand[]> {
   return readStreamReply((reply as unknown[])[0], new Map([[3, 7n]]));
 }
 
-test("Rule 4: a worker has the bytes of an entry as they are in the stream, also non-ASCII, empty, long and removed ones, on each connection it makes", async () => {
+test("Rule 4: a worker has, and a range gives, the bytes of an entry as they are in the stream, also non-ASCII, empty, long and removed ones, on each connection it makes", async () => {
   await redis.xgroup("CREATE", stream, "g", "0", "MKSTREAM");
   const ids = await Promise.all(values.map((fields) => redis.xadd(stream, "*", ...fields)));
   const wanted = values.map((fields) => fields.map((field) => Buffer.from(field as string)));
@@ -50,4 +50,14 @@ test("Rule 4: a worker has the bytes of an entry as they are in the stream, also
   const again = await read("0");
   expect(again.map(({ fields }) => [...listOf(fields)])).toEqual(wanted.map((list, i) => (i === 3 ? [] : list)));
   expect(Buffer.isBuffer(again[0]?.fields)).toBe(true);
+
+  const ranging = connectRedis({ redisUrl: server.url });
+  foldReplies(ranging, FIELDS_DEPTH.xrange);
+  await redisReady(ranging, 10_000);
+  const range = readEntries(3, await ranging.callBuffer("XRANGE", stream, "-", "+"));
+  ranging.disconnect();
+  const there = values.flatMap((_, i) => (i === 3 ? [] : [i]));
+  expect(range.map(({ entryId }) => entryId)).toEqual(there.map((i) => ids[i]));
+  expect(range.map(({ fields }) => [...listOf(fields)])).toEqual(there.map((i) => wanted[i]));
+  expect(range.map(({ fields }) => Buffer.isBuffer(fields))).toEqual(there.map((i) => i !== 5));
 });

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { listOf } from "../src/fields.ts";
-import { Folding } from "../src/folded.ts";
+import { FIELDS_DEPTH, Folding } from "../src/folded.ts";
 
 type Reply = Buffer | string | null | Reply[];
 
@@ -32,13 +32,13 @@ function received(bytes: Buffer): Reply[] {
 }
 
 /** The lists of fields as lists again. */
-function unfolded(reply: Reply, depth = 0): Reply {
-  if (Array.isArray(reply)) return reply.map((element) => unfolded(element, depth + 1));
-  return depth === 4 && Buffer.isBuffer(reply) && reply[0] === 0x2a ? [...listOf(reply)] : reply;
+function unfolded(reply: Reply, lists: number, depth = 0): Reply {
+  if (Array.isArray(reply)) return reply.map((element) => unfolded(element, lists, depth + 1));
+  return depth === lists && Buffer.isBuffer(reply) && reply[0] === 0x2a ? [...listOf(reply)] : reply;
 }
 
-function folded(bytes: Buffer, cuts: readonly number[]): Buffer {
-  const folding = new Folding();
+function folded(bytes: Buffer, cuts: readonly number[], depth: 2 | 4 = FIELDS_DEPTH.xreadgroup): Buffer {
+  const folding = new Folding(depth);
   const ends = [...cuts.map((cut) => cut % (bytes.length + 1)), bytes.length].toSorted((a, b) => a - b);
   return Buffer.concat(ends.map((end, i) => folding.push(bytes.subarray(ends[i - 1] ?? 0, end))));
 }
@@ -58,16 +58,23 @@ const entries = fc.array(fc.tuple(fc.constant(Buffer.from("1-0")), fields), { ma
 const deliveries = fc.array(fc.tuple(fc.constant(Buffer.from("stream:deductions:0")), entries), { maxLength: 3 });
 const other = fc.oneof(fc.constantFrom<Reply>("+OK", ":12", "-NOGROUP none", null, [], [":1", [null, [":2"]]]), bytes);
 
-test("Section 5: what a worker receives is folded to the same entries, to the byte, wherever it is cut", () => {
-  const cuts = fc.array(fc.nat(), { maxLength: 12 });
-  fc.assert(
-    fc.property(fc.array(fc.oneof(deliveries, other), { maxLength: 4 }), cuts, (replies, at) => {
-      const all = Buffer.concat(replies.map((reply) => sent(reply)));
-      expect(received(folded(all, at)).map((reply) => unfolded(reply))).toEqual(replies);
-    }),
-    { numRuns: 1_000 },
-  );
-});
+test.each([
+  ["XREADGROUP", FIELDS_DEPTH.xreadgroup, deliveries],
+  ["XRANGE", FIELDS_DEPTH.xrange, entries],
+] as const)(
+  "Section 5: what %s answers is folded to the same entries, to the byte, wherever it is cut",
+  (_, depth, answers) => {
+    const cuts = fc.array(fc.nat(), { maxLength: 12 });
+    const one: fc.Arbitrary<Reply> = fc.oneof<fc.Arbitrary<Reply>[]>(answers, other);
+    fc.assert(
+      fc.property(fc.array(one, { maxLength: 4 }), cuts, (replies, at) => {
+        const all = Buffer.concat(replies.map((reply) => sent(reply)));
+        expect(received(folded(all, at, depth)).map((reply) => unfolded(reply, depth))).toEqual(replies);
+      }),
+      { numRuns: 1_000 },
+    );
+  },
+);
 
 test("Section 5: the fields of an entry are one string; a list of more than 256 kB in several pieces stays a list", () => {
   const name = Buffer.from("a");
