@@ -89,14 +89,16 @@ export class Fence {
   /**
    * Runs `commit` while nobody gives these shards (ascending) another epoch. Those for which `findLost` names accounts' keys are shut
    * before: every script answers `fenced`, the accounts are out of Redis, and each gets another token after. Who dies in between leaves one
-   * that no server matches, which the next caller moves on. Throws `fenced` when a shard must be verified first.
+   * that no server matches, which the next caller moves on. A shard that was emptied is not opened for it. Throws `fenced` when a shard must be
+   * verified first.
    */
   async shut<T>(
     shards: readonly number[],
     findLost: () => Promise<ReadonlyMap<number, readonly string[]>>,
     commit: () => Promise<T>,
   ): Promise<T> {
-    for (const shard of shards) await this.verify(shard);
+    // One that was emptied stays as it is: whoever opens it waits for this, and finds in the books what is written here.
+    for (const shard of shards) if ((await readShard(this.#billing, shard)).token) await this.verify(shard);
     // It lasts as long as what is written beside it, whose statements have limits of their own.
     const begin = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0";
     const locked = `${begin}; ${lockAll(shards, "pg_advisory_xact_lock")}`;
@@ -115,10 +117,14 @@ export class Fence {
     return await this.#inTurn(() => inTransaction(this.#billing.db, locked, work));
   }
 
-  /** Returns what opens the shard again, with another token: what anybody read of the books before it was shut is of no use then. */
+  /**
+   * Returns what opens the shard again, with another token: what anybody read of the books before it was shut is of no use then. One without a
+   * token is shut already, and the fence opens it.
+   */
   async #close(shard: number): Promise<() => Promise<void>> {
     const { token, replid } = await readShard(this.#billing, shard);
-    if (token?.replid !== replid) throw new BillingError("fenced", "The balance store is being checked after a loss.");
+    if (!token) return async () => {};
+    if (token.replid !== replid) throw new BillingError("fenced", "The balance store is being checked after a loss.");
     this.#tokens.delete(shard);
     const closed = await moveToken(this.#billing, shard, token.text, { ...token, replid: shutOn(replid) });
     return async () => {

@@ -20,6 +20,9 @@ import {
   streamKey,
   verifyChain,
 } from "../src/index.ts";
+import { epochKey } from "../src/keys.ts";
+import { settle } from "../src/settle.ts";
+import { decodeEntry } from "../src/stream.ts";
 import { ownProcess, Storm } from "./emptied-storm.ts";
 import { aCharge, chainProblems, openStage, type Stage } from "./stage.ts";
 
@@ -101,6 +104,34 @@ describe("entries in hand", () => {
     await stage.atRest();
     await worker.stop();
     expect(await inBooks(account)).toBe("9.000000000");
+    expect(await chainProblems(stage, account)).toEqual([]);
+    expect(await findings()).toEqual([]);
+    expect(await lossAlerts()).toHaveLength(1);
+  });
+
+  test("Section 2: what is in hand when Redis is emptied comes into the books before its shard is opened, also when nobody knows in which epoch it was read", async () => {
+    const account = await settledAccount();
+    const shard = shardOf(account.id, 16);
+    await charge(stage.billing, aCharge(account, 10n * UNIT));
+    const [[entryId, fields] = ["", []]] = await stage.billing.redis.xrevrangeBuffer(
+      streamKey(shard),
+      "+",
+      "-",
+      "COUNT",
+      1,
+    );
+    // As a worker marks it that has not heard of the shard's newest epoch yet.
+    const inHand = decodeEntry({ shard, entryId: String(entryId), deliveryCount: 1, epoch: 0n }, fields);
+    await stage.billing.redis.flushall();
+    expect(await settle(stage.billing, [inHand], "worker-1")).toEqual([{ outcome: "settled" }]);
+    expect(await stage.billing.redis.get(epochKey(shard))).toBeNull();
+    expect(await inBooks(account)).toBe("89.000000000");
+
+    const gateway = await stage.another();
+    expect(await charge(gateway, aCharge(account, 60n * UNIT))).toMatchObject({ balanceAfterNanos: 29n * UNIT });
+    const worker = stage.worker();
+    await stage.atRest();
+    await worker.stop();
     expect(await chainProblems(stage, account)).toEqual([]);
     expect(await findings()).toEqual([]);
     expect(await lossAlerts()).toHaveLength(1);
